@@ -1,0 +1,335 @@
+//! What can go wrong, one small enum for each operation.
+//!
+//! Every error says whose turn it is: the caller's, to call differently or not at all; the network's, to recover; or
+//! the machine's, to provide what was asked of it.
+
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::message::Message;
+
+/// A message that was not sent, and why.
+///
+/// The message comes back whole, so that the caller can keep it, send it later or send it elsewhere.
+///
+/// ```
+/// use ferromq::{Message, Refusal, SendError};
+///
+/// fn keep_if_full(result: Result<(), SendError>, kept: &mut Vec<Message>) -> Result<(), SendError> {
+///     match result {
+///         Err(error) if error.reason() == Refusal::Full => kept.push(error.into_message()),
+///         result => result?,
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct SendError {
+    message: Message,
+    reason: Refusal,
+}
+
+impl SendError {
+    pub(crate) fn new(message: Message, reason: Refusal) -> Self {
+        Self { message, reason }
+    }
+
+    /// Why the message was not sent.
+    pub fn reason(&self) -> Refusal {
+        self.reason
+    }
+
+    /// The message that was not sent.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Takes the message that was not sent out of the error.
+    pub fn into_message(self) -> Message {
+        self.message
+    }
+}
+
+/// Why a message was not sent: the reason of a [`SendError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Every queue the message could go to is at its high-water mark, and the call was not to wait.
+    #[error("the queues are at their high-water mark: send again later, wait with send, or raise send_hwm")]
+    Full,
+    /// Every queue the message could go to was at its high-water mark for as long as the call was to wait.
+    #[error("the queues stayed at their high-water mark until the timeout: see whether the peers keep up")]
+    TimedOut,
+    /// The socket was closed before or during the call.
+    #[error("the socket is closed: send on another one")]
+    Closed,
+}
+
+/// Why no message was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// No message is waiting, and the call was not to wait either.
+    #[error("no message is waiting: try again later, or wait with recv")]
+    Empty,
+    /// No message came for as long as the call was to wait.
+    #[error("no message came before the timeout: receive again, or see whether the peers are connected")]
+    TimedOut,
+    /// The socket was closed before or during the call.
+    #[error("the socket is closed: receive on another one")]
+    Closed,
+}
+
+/// Why a wait for peers ended without them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// Too few peers were connected for as long as the call was to wait. Those that are connected stay so.
+    #[error(
+        "too few peers were connected before the timeout: check that they run and can be reached, or wait on"
+    )]
+    TimedOut,
+    /// The socket was closed before or during the call.
+    #[error("the socket is closed: wait on another one")]
+    Closed,
+}
+
+/// What a `close` leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The messages that were accepted and not wholly sent in time, handed back. Those of one peer are in order.
+    pub unsent: Vec<Message>,
+}
+
+/// Why a socket is not bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The caller's: nothing can be bound to such an endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The caller's: the socket is closed.
+    #[error("the socket is closed: bind another one")]
+    Closed,
+    /// The network's, mostly: the name service has no address for the host.
+    #[error("cannot bind to {endpoint}, for its host is not found: {source}")]
+    Resolve {
+        /// What was to be bound to.
+        endpoint: Endpoint,
+        /// What the name service answered.
+        source: io::Error,
+    },
+    /// The machine's: the system refused to listen there. Most often the port is taken
+    /// ([`AddrInUse`](io::ErrorKind::AddrInUse)), the address belongs to another machine
+    /// ([`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable)), or the port needs more rights
+    /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)).
+    #[error("cannot listen on {endpoint}: {source}")]
+    Listen {
+        /// What was to be bound to.
+        endpoint: Endpoint,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
+
+/// Why a socket does not connect.
+///
+/// A peer that is away, a name that is not found and a connection that is refused are no errors of `connect`: the
+/// socket goes on trying.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing can be connected to such an endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The socket is closed.
+    #[error("the socket is closed: connect another one")]
+    Closed,
+}
+
+/// Why `unbind` or `disconnect` changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// What was given is not an endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The socket is not bound or not connected to this endpoint.
+    #[error(
+        "the socket is not attached to {0}: give unbind what bind returned, and disconnect what connect was given"
+    )]
+    Unknown(Endpoint),
+    /// The socket is closed, and with it all it was bound or connected to.
+    #[error("the socket is closed, and detached from everything")]
+    Closed,
+}
+
+/// Why a socket was not built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// An option is out of its range.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The context is closed.
+    #[error("the context is closed: build the socket on another one")]
+    Closed,
+}
+
+/// Why a context was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContextError {
+    /// The caller's: an option is out of its range.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The machine's: it has no thread, or no file descriptor, left for an I/O thread.
+    #[error("cannot start an I/O thread: {0}")]
+    Start(#[source] io::Error),
+}
+
+/// An option whose value is out of its range.
+///
+/// It prints the name of the option, its value and the range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the option {option} cannot be {value}: it is {range}")]
+pub struct OptionError {
+    option: &'static str,
+    value: Value,
+    range: Range,
+}
+
+impl OptionError {
+    /// The name of the option, which is that of its setter.
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+
+    /// Checks that the value of an option is not below `min`.
+    pub(crate) fn at_least<T>(option: &'static str, value: T, min: T) -> Result<(), Self>
+    where
+        T: Copy + PartialOrd + Into<Value>,
+    {
+        let range = Range { min: min.into(), max: None };
+        if value >= min { Ok(()) } else { Err(Self { option, value: value.into(), range }) }
+    }
+
+    /// Checks that the value of an option lies within `range`.
+    pub(crate) fn within<T>(option: &'static str, value: T, range: RangeInclusive<T>) -> Result<(), Self>
+    where
+        T: Copy + PartialOrd + Into<Value>,
+    {
+        let (&min, &max) = (range.start(), range.end());
+        let contained = range.contains(&value);
+        let range = Range { min: min.into(), max: Some(max.into()) };
+        if contained { Ok(()) } else { Err(Self { option, value: value.into(), range }) }
+    }
+}
+
+/// The value of an option, in its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Count(usize),
+    Time(Duration),
+}
+
+impl From<usize> for Value {
+    fn from(count: usize) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<Duration> for Value {
+    fn from(time: Duration) -> Self {
+        Self::Time(time)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Time(time) => write!(f, "{time:?}"),
+        }
+    }
+}
+
+/// The values that an option can have, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    min: Value,
+    max: Option<Value>,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.max {
+            Some(max) => write!(f, "from {} to {max}", self.min),
+            None => write!(f, "at least {}", self.min),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_message_comes_back() {
+        let error = SendError::new(Message::from("hello"), Refusal::Full);
+        assert_eq!(error.reason(), Refusal::Full);
+        assert_eq!(error.message(), "hello");
+        assert_eq!(error.to_string(), Refusal::Full.to_string());
+        assert_eq!(error.into_message(), "hello");
+    }
+
+    #[test]
+    fn a_refusal_adds_no_more_than_a_word_to_the_message() {
+        assert_eq!(size_of::<Refusal>(), 1);
+        assert!(size_of::<Result<(), SendError>>() <= size_of::<Message>() + 8);
+    }
+
+    #[test]
+    fn errors_cross_threads() {
+        fn check<E: std::error::Error + Send + Sync + 'static>() {}
+        check::<SendError>();
+        check::<RecvError>();
+        check::<WaitError>();
+        check::<BindError>();
+        check::<ConnectError>();
+        check::<DetachError>();
+        check::<BuildError>();
+        check::<ContextError>();
+    }
+
+    #[test]
+    fn the_reason_of_the_system_is_shown() {
+        let endpoint = Endpoint::try_from("tcp://*:80").unwrap();
+        let error = BindError::Listen { endpoint, source: io::Error::other("taken") };
+        assert_eq!(error.to_string(), "cannot listen on tcp://*:80: taken");
+        assert_eq!(
+            BindError::from(EndpointError::MissingPort).to_string(),
+            EndpointError::MissingPort.to_string()
+        );
+    }
+
+    #[test]
+    fn an_option_is_refused_outside_its_range_only() {
+        assert!(OptionError::at_least("size", 1, 1).is_ok());
+        assert!(OptionError::within("size", 1, 1..=3).is_ok());
+        assert!(OptionError::within("size", 3, 1..=3).is_ok());
+
+        let error = OptionError::within("size", 4, 1..=3).unwrap_err();
+        assert_eq!(error.option(), "size");
+        assert_eq!(error.to_string(), "the option size cannot be 4: it is from 1 to 3");
+
+        let [value, min] = [Duration::ZERO, Duration::from_millis(1)];
+        let error = OptionError::at_least("interval", value, min).unwrap_err();
+        assert_eq!(error.to_string(), "the option interval cannot be 0ns: it is at least 1ms");
+    }
+}

@@ -1,0 +1,25 @@
+//! Messages between processes, without a broker in the middle.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![expect(dead_code, unused_imports, reason = "the layers above are yet to come")]
+#![warn(unnameable_types)]
+
+mod endpoint;
+mod error;
+mod lock;
+mod message;
+mod options;
+mod slots;
+mod zmtp;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{
+    BindError, BuildError, Closed, ConnectError, ContextError, DetachError, OptionError, RecvError, Refusal,
+    SendError, WaitError,
+};
+pub use message::{Message, Parts};
+pub use options::Keepalive;
+pub use zmtp::SocketType;
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("ferromq packs the names of its connections into 64 bits");

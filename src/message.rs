@@ -1,0 +1,374 @@
+//! [`Message`]: what a socket sends and receives, one or more parts of bytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// A message: one or more parts, each a run of bytes that may be empty.
+///
+/// A message travels as one value. All its parts reach the same peer, together or not at all, and never mixed with
+/// those of another message.
+///
+/// A single part of up to [`Message::INLINE`] bytes lives inside the value, so that small messages need no
+/// allocation. A longer one is a [`Bytes`], shared and not copied when the message is cloned; many parts share one
+/// allocation. A clone is therefore always cheap.
+///
+/// ```
+/// use ferromq::Message;
+///
+/// let one = Message::from("hello");
+/// assert_eq!(one, b"hello");
+///
+/// let many = Message::from(["key", "value"]);
+/// assert_eq!(many.len(), 2);
+/// assert_eq!(many.part(1), Some(&b"value"[..]));
+/// ```
+#[derive(Clone)]
+pub struct Message(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline {
+        len: u8,
+        bytes: [u8; Message::INLINE],
+    },
+    Single(Bytes),
+    /// Two or more parts: everything else has one canonical form above.
+    Many(Arc<[Bytes]>),
+}
+
+impl Message {
+    /// The longest single part, in bytes, that is kept inside the message itself.
+    pub const INLINE: usize = 70;
+
+    /// A message of one empty part.
+    pub const fn new() -> Self {
+        Self(Repr::Inline { len: 0, bytes: [0; Self::INLINE] })
+    }
+
+    /// How many parts the message has; never zero.
+    #[allow(clippy::len_without_is_empty)] // it would always answer "no"
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Repr::Many(parts) => parts.len(),
+            _ => 1,
+        }
+    }
+
+    /// The bytes of all parts together, without any framing.
+    pub fn byte_len(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
+    }
+
+    /// The part at `index`, if there is one.
+    pub fn part(&self, index: usize) -> Option<&[u8]> {
+        match &self.0 {
+            Repr::Many(parts) => parts.get(index).map(|part| &part[..]),
+            _ if index == 0 => Some(self.first()),
+            _ => None,
+        }
+    }
+
+    /// The parts, in order.
+    pub fn parts(&self) -> Parts<'_> {
+        match &self.0 {
+            Repr::Many(parts) => Parts { first: None, rest: parts.iter() },
+            _ => Parts { first: Some(self.first()), rest: [].iter() },
+        }
+    }
+
+    /// The whole message as bytes: its only part without a copy, or several parts joined one behind the other.
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Repr::Inline { len, bytes } => Bytes::copy_from_slice(&bytes[..usize::from(len)]),
+            Repr::Single(bytes) => bytes,
+            Repr::Many(parts) => parts.concat().into(),
+        }
+    }
+
+    /// The parts as values that outlive the message. Parts longer than [`Message::INLINE`] are shared, not copied.
+    pub fn into_parts(self) -> Vec<Bytes> {
+        match self.0 {
+            Repr::Many(parts) => parts.to_vec(),
+            single => vec![Self(single).into_bytes()],
+        }
+    }
+
+    /// The first part.
+    fn first(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Single(bytes) => bytes,
+            Repr::Many(parts) => &parts[0],
+        }
+    }
+
+    /// What the only part is, for an encoder that copies or shares it; `None` if there are several parts.
+    #[inline]
+    pub(crate) fn single(&self) -> Option<Body<'_>> {
+        match &self.0 {
+            Repr::Inline { len, bytes } => Some(Body::Short(&bytes[..usize::from(*len)])),
+            Repr::Single(bytes) => Some(Body::Shared(bytes)),
+            Repr::Many(_) => None,
+        }
+    }
+
+    /// The parts of a message that has several; empty otherwise.
+    pub(crate) fn many(&self) -> &[Bytes] {
+        match &self.0 {
+            Repr::Many(parts) => parts,
+            _ => &[],
+        }
+    }
+}
+
+/// The body of a single-part message.
+pub(crate) enum Body<'a> {
+    /// Stored in the message.
+    Short(&'a [u8]),
+    /// Stored elsewhere, and free to be shared.
+    Shared(&'a Bytes),
+}
+
+/// An iterator over the parts of a [`Message`], made by [`Message::parts`].
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    first: Option<&'a [u8]>,
+    rest: std::slice::Iter<'a, Bytes>,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.first.take().or_else(|| self.rest.next().map(|part| &part[..]))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::from(self.first.is_some()) + self.rest.len();
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Parts<'_> {}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<&[u8]> for Message {
+    #[inline]
+    fn from(part: &[u8]) -> Self {
+        if part.len() <= Self::INLINE {
+            let mut bytes = [0; Self::INLINE];
+            bytes[..part.len()].copy_from_slice(part);
+            Self(Repr::Inline { len: part.len() as u8, bytes })
+        } else {
+            Self(Repr::Single(Bytes::copy_from_slice(part)))
+        }
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(part: &[u8; N]) -> Self {
+        Self::from(&part[..])
+    }
+}
+
+impl From<&str> for Message {
+    fn from(part: &str) -> Self {
+        Self::from(part.as_bytes())
+    }
+}
+
+impl From<Bytes> for Message {
+    #[inline]
+    fn from(part: Bytes) -> Self {
+        if part.len() <= Self::INLINE { Self::from(&part[..]) } else { Self(Repr::Single(part)) }
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(part: Vec<u8>) -> Self {
+        Self::from(Bytes::from(part))
+    }
+}
+
+impl From<String> for Message {
+    fn from(part: String) -> Self {
+        Self::from(part.into_bytes())
+    }
+}
+
+/// Joins parts into one message. No part at all makes a message of one empty part.
+impl<P: Into<Bytes>> FromIterator<P> for Message {
+    fn from_iter<I: IntoIterator<Item = P>>(parts: I) -> Self {
+        let mut parts: Vec<Bytes> = parts.into_iter().map(Into::into).collect();
+        match parts.len() {
+            0 => Self::new(),
+            1 => Self::from(parts.remove(0)),
+            _ => Self(Repr::Many(parts.into())),
+        }
+    }
+}
+
+impl From<Vec<Bytes>> for Message {
+    fn from(parts: Vec<Bytes>) -> Self {
+        parts.into_iter().collect()
+    }
+}
+
+impl From<Vec<Vec<u8>>> for Message {
+    fn from(parts: Vec<Vec<u8>>) -> Self {
+        parts.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[Bytes; N]> for Message {
+    fn from(parts: [Bytes; N]) -> Self {
+        parts.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[Vec<u8>; N]> for Message {
+    fn from(parts: [Vec<u8>; N]) -> Self {
+        parts.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[&[u8]; N]> for Message {
+    fn from(parts: [&[u8]; N]) -> Self {
+        parts.into_iter().map(Bytes::copy_from_slice).collect()
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Message {
+    fn from(parts: [&str; N]) -> Self {
+        Self::from(parts.map(str::as_bytes))
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts().eq(other.parts())
+    }
+}
+
+impl Eq for Message {}
+
+/// Equal to a slice when the message has exactly one part with these bytes.
+impl PartialEq<[u8]> for Message {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.len() == 1 && self.first() == other
+    }
+}
+
+impl PartialEq<&[u8]> for Message {
+    fn eq(&self, other: &&[u8]) -> bool {
+        *self == **other
+    }
+}
+
+impl<const N: usize> PartialEq<[u8; N]> for Message {
+    fn eq(&self, other: &[u8; N]) -> bool {
+        *self == other[..]
+    }
+}
+
+impl<const N: usize> PartialEq<&[u8; N]> for Message {
+    fn eq(&self, other: &&[u8; N]) -> bool {
+        *self == other[..]
+    }
+}
+
+impl PartialEq<str> for Message {
+    fn eq(&self, other: &str) -> bool {
+        *self == *other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Message {
+    fn eq(&self, other: &&str) -> bool {
+        *self == *other.as_bytes()
+    }
+}
+
+/// Shows the parts as byte strings, each cut off after a few dozen bytes.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Message")?;
+        let mut list = f.debug_list();
+        for part in self.parts() {
+            match part.split_at_checked(SHOWN) {
+                Some((head, tail)) => {
+                    list.entry(&format_args!("b\"{}\"… {} more", head.escape_ascii(), tail.len()))
+                }
+                None => list.entry(&format_args!("b\"{}\"", part.escape_ascii())),
+            };
+        }
+        list.finish()
+    }
+}
+
+/// Bytes of a part shown in a debug print.
+const SHOWN: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fits_in_nine_words() {
+        assert!(size_of::<Message>() <= 72);
+    }
+
+    #[test]
+    fn bodies_around_the_inline_limit_keep_their_bytes() {
+        for len in [0, 1, Message::INLINE - 1, Message::INLINE, Message::INLINE + 1, 1000] {
+            let body: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            for message in [
+                Message::from(&body[..]),
+                Message::from(body.clone()),
+                Message::from(Bytes::from(body.clone())),
+            ] {
+                assert_eq!(message, body[..], "{len} bytes");
+                assert_eq!(message.byte_len(), len);
+                assert_eq!(message.clone().into_bytes(), body);
+            }
+        }
+    }
+
+    #[test]
+    fn is_never_without_parts() {
+        assert_eq!(Message::from(Vec::<Bytes>::new()).len(), 1);
+        assert_eq!(Message::from([""; 0]), "");
+        assert_eq!(Message::default().parts().count(), 1);
+    }
+
+    #[test]
+    fn one_part_is_the_same_however_it_was_made() {
+        assert_eq!(Message::from(["a"]), Message::from("a"));
+        assert_ne!(Message::from(["a", ""]), Message::from("a"));
+        assert_ne!(Message::from(["a", ""]), "a");
+    }
+
+    #[test]
+    fn many_parts_come_back_in_order() {
+        let message = Message::from(["", "b", "", "d"]);
+        assert_eq!(message.len(), 4);
+        assert_eq!(message.parts().len(), 4);
+        assert_eq!(message.part(1), Some(&b"b"[..]));
+        assert_eq!(message.part(4), None);
+        assert_eq!(message.clone().into_parts(), ["", "b", "", "d"]);
+        assert_eq!(message.into_bytes(), "bd");
+    }
+
+    #[test]
+    fn debug_is_short() {
+        assert_eq!(format!("{:?}", Message::from(["a\n", ""])), r#"Message[b"a\n", b""]"#);
+        assert!(format!("{:?}", Message::from(vec![b'x'; 100_000])).len() < 100);
+    }
+}

@@ -1,0 +1,244 @@
+//! [`Options`]: all that can be set on a socket, with defaults and ranges, and [`Keepalive`].
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::error::OptionError;
+
+/// The options of a socket. They are set by the public builder and fixed once the socket is built.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The most messages queued for one peer, zero being no limit.
+    pub(crate) send_hwm: usize,
+    /// The most messages queued from one peer, zero being no limit.
+    pub(crate) recv_hwm: usize,
+    /// How long `send` waits for room; without end if `None`.
+    pub(crate) send_timeout: Option<Duration>,
+    /// How long `recv` waits for a message; without end if `None`.
+    pub(crate) recv_timeout: Option<Duration>,
+    /// How long a dropped socket goes on sending what is queued.
+    pub(crate) linger: Duration,
+    /// The pause before the first attempt to reconnect; it doubles with each further one.
+    pub(crate) reconnect_interval: Duration,
+    /// The longest pause between two attempts to reconnect.
+    pub(crate) reconnect_max: Duration,
+    /// How long one attempt to connect may take; as long as the system likes if `None`.
+    pub(crate) connect_timeout: Option<Duration>,
+    /// How long a connection may take from its start to the end of the handshake.
+    pub(crate) handshake_timeout: Duration,
+    /// The most bytes in one incoming message, over all its parts.
+    pub(crate) max_message_size: usize,
+    /// Whether only peers that have finished their handshake are given messages.
+    pub(crate) immediate: bool,
+    /// Whether a queue keeps its newest message only.
+    pub(crate) conflate: bool,
+    /// The most connections that the system keeps until they are accepted.
+    pub(crate) backlog: u32,
+    /// How the system finds out that an idle peer is gone.
+    pub(crate) keepalive: Keepalive,
+    /// The bytes that the system buffers for sending; its own choice if `None`.
+    pub(crate) send_buffer: Option<usize>,
+    /// The bytes that the system buffers for receiving; its own choice if `None`.
+    pub(crate) recv_buffer: Option<usize>,
+    /// Whether host names stand for IPv6 addresses too, and all interfaces for those of both families.
+    pub(crate) ipv6: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            send_hwm: 1000,
+            recv_hwm: 1000,
+            send_timeout: None,
+            recv_timeout: None,
+            linger: Duration::from_secs(30),
+            reconnect_interval: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(5),
+            connect_timeout: Some(Duration::from_secs(10)),
+            handshake_timeout: Duration::from_secs(30),
+            max_message_size: 64 << 20,
+            immediate: false,
+            conflate: false,
+            backlog: 128,
+            keepalive: Keepalive::new(),
+            send_buffer: None,
+            recv_buffer: None,
+            ipv6: false,
+        }
+    }
+}
+
+impl Options {
+    /// Checks each option against its range. A timeout of zero is fine for `send` and `recv`: it does not wait.
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
+        OptionError::at_least("reconnect_interval", self.reconnect_interval, TICK)?;
+        OptionError::at_least("reconnect_max", self.reconnect_max, self.reconnect_interval)?;
+        if let Some(timeout) = self.connect_timeout {
+            OptionError::at_least("connect_timeout", timeout, TICK)?;
+        }
+        OptionError::at_least("handshake_timeout", self.handshake_timeout, TICK)?;
+        OptionError::at_least("max_message_size", self.max_message_size, 1)?;
+        OptionError::within("backlog", self.backlog as usize, 1..=MAX_INT)?;
+        for (option, buffer) in [("send_buffer", self.send_buffer), ("recv_buffer", self.recv_buffer)] {
+            if let Some(bytes) = buffer {
+                OptionError::within(option, bytes, 1..=MAX_INT)?;
+            }
+        }
+        self.keepalive.check()
+    }
+}
+
+/// The most messages a queue may hold for a high-water mark of `hwm`, zero being no limit.
+pub(crate) fn mark(hwm: usize) -> usize {
+    if hwm == 0 { usize::MAX } else { hwm }
+}
+
+/// How the system finds out that an idle peer is gone: TCP keep-alive.
+///
+/// A peer whose machine lost its power or its network sends no farewell. When a connection has been idle for a while
+/// the system sends a probe that asks nothing of the peer but a sign of life, and some more if none is given; then it
+/// ends the connection, and a socket that dialled it reconnects.
+///
+/// It is on unless set otherwise: first probe after 60 s, four probes 15 s apart, so that a vanished peer is noticed
+/// within two minutes. It costs one small packet each way per idle minute.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ferromq::Keepalive;
+///
+/// let impatient = Keepalive::new().idle(Duration::from_secs(10)).interval(Duration::from_secs(2)).retries(3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Keepalive {
+    pub(crate) enabled: bool,
+    pub(crate) idle: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) retries: u32,
+}
+
+impl Keepalive {
+    /// Keep-alive with the default times, for the setters to change.
+    pub fn new() -> Self {
+        Self { enabled: true, idle: Duration::from_secs(60), interval: Duration::from_secs(15), retries: 4 }
+    }
+
+    /// No keep-alive: a peer that vanishes while nothing is sent to it is not noticed, and no packets are sent for it.
+    pub fn off() -> Self {
+        Self { enabled: false, ..Self::new() }
+    }
+
+    /// How long a connection is idle before the first probe: 60 s by default, from 1 s to 32767 s, counted in whole
+    /// seconds and rounded down.
+    pub fn idle(self, idle: Duration) -> Self {
+        Self { idle, ..self }
+    }
+
+    /// The time from one unanswered probe to the next, or to the end of the connection after the last: 15 s by
+    /// default, from 1 s to 32767 s, counted in whole seconds and rounded down.
+    pub fn interval(self, interval: Duration) -> Self {
+        Self { interval, ..self }
+    }
+
+    /// How many probes in a row remain unanswered before the connection ends: 4 by default, from 1 to 127.
+    pub fn retries(self, retries: u32) -> Self {
+        Self { retries, ..self }
+    }
+
+    fn check(&self) -> Result<(), OptionError> {
+        if !self.enabled {
+            return Ok(());
+        }
+        OptionError::within("keepalive.idle", self.idle, PROBE_TIMES)?;
+        OptionError::within("keepalive.interval", self.interval, PROBE_TIMES)?;
+        OptionError::within("keepalive.retries", self.retries as usize, 1..=MAX_PROBES)
+    }
+}
+
+/// The same as [`Keepalive::new`].
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The shortest time that the event loop can measure out; less would have it spin.
+const TICK: Duration = Duration::from_millis(1);
+/// The largest number that can be handed to the system, as a C `int`.
+const MAX_INT: usize = i32::MAX as usize;
+/// What Linux takes as the times between probes.
+const PROBE_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
+/// The most probes that Linux sends.
+const MAX_PROBES: usize = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        assert_eq!(Options::default().check(), Ok(()));
+        let off = Options { keepalive: Keepalive::off(), ..Options::default() };
+        assert_eq!(off.check(), Ok(()));
+    }
+
+    #[test]
+    fn no_mark_is_a_mark_that_is_never_reached() {
+        assert_eq!(mark(0), usize::MAX);
+        assert_eq!(mark(1), 1);
+        assert_eq!(mark(usize::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn each_option_is_refused_by_name() {
+        type Spoil = fn(&mut Options);
+        let table: [(&str, Spoil); 13] = [
+            ("reconnect_interval", |o| o.reconnect_interval = Duration::ZERO),
+            ("reconnect_max", |o| o.reconnect_max = o.reconnect_interval - TICK),
+            ("connect_timeout", |o| o.connect_timeout = Some(Duration::ZERO)),
+            ("handshake_timeout", |o| o.handshake_timeout = Duration::ZERO),
+            ("max_message_size", |o| o.max_message_size = 0),
+            ("backlog", |o| o.backlog = 0),
+            ("backlog", |o| o.backlog = 1 << 31),
+            ("send_buffer", |o| o.send_buffer = Some(0)),
+            ("recv_buffer", |o| o.recv_buffer = Some(MAX_INT + 1)),
+            ("keepalive.idle", |o| o.keepalive.idle = Duration::from_millis(999)),
+            ("keepalive.interval", |o| o.keepalive.interval = Duration::from_secs(32_768)),
+            ("keepalive.retries", |o| o.keepalive.retries = 0),
+            ("keepalive.retries", |o| o.keepalive.retries = 128),
+        ];
+        for (option, spoil) in table {
+            let mut options = Options::default();
+            spoil(&mut options);
+            assert_eq!(options.check().unwrap_err().option(), option);
+        }
+    }
+
+    #[test]
+    fn the_limits_themselves_are_allowed() {
+        let options = Options {
+            send_hwm: 0,
+            recv_hwm: 0,
+            send_timeout: Some(Duration::ZERO),
+            recv_timeout: Some(Duration::ZERO),
+            linger: Duration::ZERO,
+            reconnect_interval: TICK,
+            reconnect_max: TICK,
+            connect_timeout: None,
+            handshake_timeout: TICK,
+            max_message_size: 1,
+            backlog: 1,
+            keepalive: Keepalive::new().idle(*PROBE_TIMES.start()).interval(*PROBE_TIMES.end()).retries(127),
+            send_buffer: Some(1),
+            recv_buffer: Some(MAX_INT),
+            ..Options::default()
+        };
+        assert_eq!(options.check(), Ok(()));
+    }
+
+    #[test]
+    fn without_keepalive_its_times_do_not_matter() {
+        let options = Options { keepalive: Keepalive::off().retries(0), ..Options::default() };
+        assert_eq!(options.check(), Ok(()));
+    }
+}

@@ -1,0 +1,110 @@
+//! A slab whose keys carry a generation, so that a late event cannot reach the next tenant of a slot.
+
+use slab::Slab;
+
+/// Names one tenant of a [`Slots`]: where it lives, and which tenant of that place it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id {
+    index: u32,
+    generation: u32,
+}
+
+impl Id {
+    /// Packs the id into one word, for a poll token.
+    pub(crate) fn to_bits(self) -> usize {
+        (self.generation as usize) << 32 | self.index as usize
+    }
+
+    /// The inverse of [`Id::to_bits`].
+    pub(crate) fn from_bits(bits: usize) -> Self {
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// A slab keyed by [`Id`].
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    slab: Slab<(u32, T)>,
+    generation: u32,
+}
+
+impl<T> Slots<T> {
+    pub(crate) const fn new() -> Self {
+        Self { slab: Slab::new(), generation: 0 }
+    }
+
+    pub(crate) fn insert(&mut self, tenant: T) -> Id {
+        self.insert_with(|_| tenant)
+    }
+
+    /// Inserts a tenant that has to know its own id.
+    pub(crate) fn insert_with(&mut self, tenant: impl FnOnce(Id) -> T) -> Id {
+        self.generation = self.generation.wrapping_add(1) & MAX_GENERATION;
+        let entry = self.slab.vacant_entry();
+        let id = Id {
+            index: u32::try_from(entry.key()).expect("fewer than 2^32 slots fit in memory"),
+            generation: self.generation,
+        };
+        entry.insert((self.generation, tenant(id)));
+        id
+    }
+
+    pub(crate) fn get(&self, id: Id) -> Option<&T> {
+        match self.slab.get(id.index as usize) {
+            Some((generation, tenant)) if *generation == id.generation => Some(tenant),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
+        match self.slab.get_mut(id.index as usize) {
+            Some((generation, tenant)) if *generation == id.generation => Some(tenant),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
+        self.get(id)?;
+        Some(self.slab.remove(id.index as usize).1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
+        self.slab.iter().map(|(index, (generation, tenant))| {
+            (Id { index: index as u32, generation: *generation }, tenant)
+        })
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Id, &mut T)> {
+        self.slab.iter_mut().map(|(index, (generation, tenant))| {
+            (Id { index: index as u32, generation: *generation }, tenant)
+        })
+    }
+}
+
+/// Keeps a packed [`Id`] clear of the few highest tokens, which the reactor uses for itself.
+const MAX_GENERATION: u32 = u32::MAX >> 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_id_does_not_reach_the_next_tenant() {
+        let mut slots = Slots::new();
+        let old = slots.insert('a');
+        assert_eq!(slots.remove(old), Some('a'));
+        let new = slots.insert('b');
+        assert_eq!(slots.get(old), None);
+        assert_eq!(slots.remove(old), None);
+        assert_eq!(slots.get(new), Some(&'b'));
+    }
+
+    #[test]
+    fn bits_and_back() {
+        let mut slots = Slots::new();
+        let ids = [slots.insert(()), slots.insert(()), slots.insert(())];
+        for id in ids {
+            assert_eq!(Id::from_bits(id.to_bits()), id);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! [`Connection`]: one peer's end of the protocol.
+
+use std::mem;
+use std::time::Instant;
+
+use super::Violation;
+use super::command::{self, Command, Context, Ping};
+use super::decoder::{Body, Decoded, Decoder};
+use super::handshake::{Config, Handshake, PeerInfo};
+use super::timers::{Timer, Timers};
+use crate::message::Message;
+
+/// The protocol between us and one peer, from the first octet on, without any I/O.
+///
+/// The caller drives it, over and over, in any order:
+///
+/// - [`handle_input`](Self::handle_input) with what was read, or [`body`](Self::body) and
+///   [`body_grew`](Self::body_grew) while a large body is under way;
+/// - [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) has come;
+/// - [`poll_event`](Self::poll_event) for what happened, [`poll_output`](Self::poll_output) for what is to be written.
+///
+/// After a [`Violation`] only the output is still of use: it may tell the peer what was wrong.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    phase: Phase,
+    timers: Timers,
+    /// The peer, until somebody has asked what happened.
+    ready: Option<Box<PeerInfo>>,
+    /// What the handshake has to say; in traffic it is written soon, and then holds no memory.
+    output: Vec<u8>,
+    /// The answer to the newest PING. One is enough to show that we live, and a flood of PINGs fills no memory.
+    pong: Option<Context>,
+}
+
+/// What happened to a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The handshake is over: messages may be sent, and may come.
+    Ready(PeerInfo),
+}
+
+/// ```text
+/// Handshake ──▶ Traffic
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// Boxed because a connection spends its life without it.
+    Handshake(Box<Handshake>),
+    Traffic(Decoder),
+}
+
+impl Connection {
+    /// A connection that has just been made, at either end. Its handshake must be over in time from `now` on.
+    pub(crate) fn new(config: &Config, now: Instant) -> Self {
+        let mut output = Vec::new();
+        let mut timers = Timers::default();
+        if let Some(timeout) = config.handshake_timeout {
+            timers.set(Timer::Handshake, now, timeout);
+        }
+        let handshake = Handshake::new(config.clone(), &mut output);
+        Self { phase: Phase::Handshake(Box::new(handshake)), timers, ready: None, output, pong: None }
+    }
+
+    /// Takes octets, in order, and appends whole messages, at most `room` of them. Returns how many octets were taken;
+    /// the rest, fewer than [`LOOKAHEAD`](super::LOOKAHEAD) unless the room ran out, is to be presented again, in front
+    /// of what follows.
+    ///
+    /// Messages that were whole before a violation are appended all the same.
+    pub(crate) fn handle_input(
+        &mut self,
+        input: &[u8],
+        room: usize,
+        now: Instant,
+        messages: &mut Vec<Message>,
+    ) -> Result<usize, Violation> {
+        if !input.is_empty() {
+            self.timers.cancel(Timer::Silence);
+        }
+        let taken = self.handshake(input)?;
+        let rest = self.traffic(&input[taken..], messages.len().saturating_add(room), now, messages)?;
+        Ok(input.len() - rest.len())
+    }
+
+    /// The large body under way, if there is one, so that the caller can read straight into it.
+    pub(crate) fn body(&mut self) -> Option<Body<'_>> {
+        match &mut self.phase {
+            Phase::Handshake(_) => None,
+            Phase::Traffic(decoder) => decoder.body(),
+        }
+    }
+
+    /// To be called when octets were appended to the [`body`](Self::body). May append one message, for which there was
+    /// room when the body began. Takes and returns what every way in does, although a body needs no clock and, once its
+    /// size was let through, breaks no rule.
+    pub(crate) fn body_grew(&mut self, _now: Instant, messages: &mut Vec<Message>) -> Result<(), Violation> {
+        self.timers.cancel(Timer::Silence);
+        if let Phase::Traffic(decoder) = &mut self.phase {
+            decoder.body_grew(messages);
+        }
+        Ok(())
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.ready.take().map(|peer| Event::Ready(*peer))
+    }
+
+    /// Appends what the protocol itself has to say, and forgets it. To be called when everything given before is
+    /// written, so that answers the peer does not read pile up nowhere.
+    pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&mem::take(&mut self.output));
+        if let Some(context) = self.pong.take() {
+            command::put_pong(out, context);
+        }
+    }
+
+    /// Whether the protocol itself has something to say.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.pong.is_some()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless something else happens before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Fails if the peer has let a deadline pass.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Violation> {
+        self.timers.check(now)
+    }
+
+    /// Whether the handshake is over.
+    #[cfg(test)]
+    pub(crate) const fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Traffic(_))
+    }
+
+    /// Gives the handshake, if it is not over, what it can take.
+    fn handshake(&mut self, input: &[u8]) -> Result<usize, Violation> {
+        let Phase::Handshake(handshake) = &mut self.phase else { return Ok(0) };
+        let (taken, peer) = handshake.handle_input(input, &mut self.output)?;
+        if let Some(peer) = peer {
+            self.phase = Phase::Traffic(Decoder::new(handshake.limits()));
+            self.timers.cancel(Timer::Handshake);
+            self.ready = Some(Box::new(peer));
+        }
+        Ok(taken)
+    }
+
+    /// Decodes what comes after the handshake and returns what is left.
+    fn traffic<'a>(
+        &mut self,
+        mut input: &'a [u8],
+        full: usize,
+        now: Instant,
+        messages: &mut Vec<Message>,
+    ) -> Result<&'a [u8], Violation> {
+        loop {
+            let Phase::Traffic(decoder) = &mut self.phase else { return Ok(input) };
+            let Decoded { command, rest } = decoder.decode(input, full, messages)?;
+            let Some(body) = command else { return Ok(rest) };
+            self.command(body, now)?;
+            if !rest.is_empty() {
+                self.timers.cancel(Timer::Silence); // what stands behind a PING came after it
+            }
+            input = rest;
+        }
+    }
+
+    /// Takes a command in traffic. Whatever we do not know is ignored, as libzmq does, so that the protocol can grow;
+    /// that includes what had its place in the handshake. Only what is malformed is refused.
+    fn command(&mut self, body: &[u8], now: Instant) -> Result<(), Violation> {
+        let Command { name, data } = Command::parse(body)?;
+        if name == command::PING {
+            let Ping { ttl, context } = Ping::parse(data)?;
+            self.pong = Some(context);
+            if !ttl.is_zero() {
+                self.timers.set(Timer::Silence, now, ttl);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod error;
 mod lock;
 mod message;
 mod options;
+mod pattern;
+mod pipe;
 mod slots;
 mod zmtp;
 

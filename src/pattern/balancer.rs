@@ -1,0 +1,230 @@
+//! [`Balancer`]: sends to all peers in turn, and takes back what a lost one has not got.
+
+use std::collections::VecDeque;
+
+use super::Pipes;
+use super::rotation::Rotation;
+use crate::message::Message;
+use crate::slots::Id;
+
+/// Spreads messages over the peers that have room, strictly in turn.
+///
+/// What a lost peer was not wholly given comes back here and goes, in order and before anything new, to whoever has
+/// room next. A lost peer that is being dialled again still counts: while no other peer has room, as many messages as
+/// its queue would hold may wait here for its return.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    rotation: Rotation,
+    /// Messages that no peer has room for. Not empty only while the rotation is.
+    returned: VecDeque<Message>,
+    /// Lost peers that are expected back.
+    lost: Vec<Id>,
+    /// How many messages each of them makes room for.
+    mark: usize,
+}
+
+impl Balancer {
+    /// A balancer over queues with this mark.
+    pub(crate) fn new(mark: usize) -> Self {
+        Self { rotation: Rotation::default(), returned: VecDeque::new(), lost: Vec::new(), mark }
+    }
+
+    /// Gives the message to the next peer in turn. False if there is no room for it.
+    #[inline]
+    pub(crate) fn send(&mut self, pipes: &mut impl Pipes, message: &Message) -> bool {
+        match self.rotation.current() {
+            Some(peer) => {
+                self.push(pipes, peer, message);
+                true
+            }
+            None => self.keep(message),
+        }
+    }
+
+    /// Whether there is room for a message.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.rotation.is_empty() || self.returned.len() < self.spare()
+    }
+
+    /// The peer has room: it is new, is back, or has got rid of enough of what it had.
+    pub(crate) fn join(&mut self, pipes: &mut impl Pipes, peer: Id) {
+        self.lost.retain(|lost| *lost != peer);
+        self.rotation.join(peer);
+        self.place(pipes);
+    }
+
+    /// The peer is lost, and has not got these messages. `expected` tells whether it may come back.
+    pub(crate) fn lose(&mut self, pipes: &mut impl Pipes, peer: Id, unsent: Vec<Message>, expected: bool) {
+        self.rotation.leave(peer);
+        self.lost.retain(|lost| *lost != peer);
+        if expected {
+            self.lost.push(peer);
+        }
+        // They were accepted before anything that waits already.
+        unsent.into_iter().rev().for_each(|message| self.returned.push_front(message));
+        self.place(pipes);
+    }
+
+    /// The peer is to be given nothing more.
+    pub(crate) fn leave(&mut self, peer: Id) {
+        self.rotation.leave(peer);
+        self.lost.retain(|lost| *lost != peer);
+    }
+
+    /// How many messages wait for a peer with room.
+    pub(crate) fn waiting(&self) -> usize {
+        self.returned.len()
+    }
+
+    /// Gives up on the messages that wait.
+    pub(crate) fn drain(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.returned).into()
+    }
+
+    /// Gives what waits to peers with room.
+    fn place(&mut self, pipes: &mut impl Pipes) {
+        while let Some(peer) = self.rotation.current() {
+            let Some(message) = self.returned.pop_front() else { break };
+            self.push(pipes, peer, &message);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, pipes: &mut impl Pipes, peer: Id, message: &Message) {
+        if pipes.push(peer, message) {
+            self.rotation.advance();
+        } else {
+            self.rotation.retire();
+        }
+    }
+
+    /// Keeps a message for the return of a lost peer, if one is expected.
+    fn keep(&mut self, message: &Message) -> bool {
+        let room = self.returned.len() < self.spare();
+        if room {
+            self.returned.push_back(message.clone());
+        }
+        room
+    }
+
+    fn spare(&self) -> usize {
+        self.lost.len().saturating_mul(self.mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use quickcheck::{Arbitrary, Gen, quickcheck};
+
+    use super::*;
+    use crate::slots::Slots;
+
+    /// Queues without a wire, each for `mark` messages.
+    #[derive(Default)]
+    struct Queues {
+        mark: usize,
+        queues: HashMap<Id, VecDeque<Message>>,
+    }
+
+    impl Pipes for Queues {
+        fn push(&mut self, peer: Id, message: &Message) -> bool {
+            let queue = self.queues.entry(peer).or_default();
+            assert!(queue.len() < self.mark, "pushed to a full queue");
+            queue.push_back(message.clone());
+            queue.len() < self.mark
+        }
+
+        fn pop(&mut self, peer: Id) -> Option<(Message, bool)> {
+            let queue = self.queues.get_mut(&peer)?;
+            let message = queue.pop_front()?;
+            Some((message, !queue.is_empty()))
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Send,
+        Join(usize),
+        Lose(usize, bool),
+        /// A peer gets everything that is queued for it.
+        Drain(usize),
+    }
+
+    impl Arbitrary for Step {
+        fn arbitrary(g: &mut Gen) -> Self {
+            let peer = usize::arbitrary(g) % PEERS;
+            match u8::arbitrary(g) % 16 {
+                0..=9 => Self::Send,
+                10..=11 => Self::Join(peer),
+                12..=13 => Self::Lose(peer, bool::arbitrary(g)),
+                _ => Self::Drain(peer),
+            }
+        }
+    }
+
+    const PEERS: usize = 4;
+
+    quickcheck! {
+        /// Whatever happens to the peers, each accepted message is in one place, and each peer gets its share in order
+        /// as long as nobody is lost.
+        fn no_message_is_lost_or_doubled(mark: u8, steps: Vec<Step>) -> bool {
+            let mut slots = Slots::new();
+            let ids: Vec<Id> = (0..PEERS).map(|_| slots.insert(())).collect();
+            let mut pipes = Queues { mark: 1 + usize::from(mark % 5), ..Queues::default() };
+            let mut balancer = Balancer::new(pipes.mark);
+            let mut here = [false; PEERS];
+            let (mut accepted, mut got) = (0u32, Vec::new());
+            for step in steps {
+                match step {
+                    Step::Send => {
+                        let room = balancer.has_room();
+                        if balancer.send(&mut pipes, &Message::from(&accepted.to_be_bytes())) != room {
+                            return false;
+                        }
+                        accepted += u32::from(room);
+                    }
+                    Step::Join(peer) if !here[peer] => {
+                        here[peer] = true;
+                        balancer.join(&mut pipes, ids[peer]);
+                    }
+                    Step::Lose(peer, expected) if here[peer] => {
+                        here[peer] = false;
+                        let unsent = pipes.queues.remove(&ids[peer]).unwrap_or_default();
+                        balancer.lose(&mut pipes, ids[peer], unsent.into(), expected);
+                    }
+                    Step::Drain(peer) if here[peer] => {
+                        got.extend(pipes.queues.remove(&ids[peer]).unwrap_or_default());
+                        balancer.join(&mut pipes, ids[peer]);
+                    }
+                    _ => {}
+                }
+            }
+            got.extend(pipes.queues.into_values().flatten());
+            got.extend(balancer.drain());
+            let mut numbers: Vec<Vec<u8>> = got.into_iter().map(|message| message.into_bytes().to_vec()).collect();
+            numbers.sort();
+            numbers == (0..accepted).map(|number| number.to_be_bytes().to_vec()).collect::<Vec<_>>()
+        }
+    }
+
+    #[test]
+    fn what_comes_back_goes_out_before_anything_new_and_in_order() {
+        let mut slots = Slots::new();
+        let [lost, other] = [slots.insert(()), slots.insert(())];
+        let mut pipes = Queues { mark: 3, ..Queues::default() };
+        let mut balancer = Balancer::new(3);
+        balancer.join(&mut pipes, lost);
+        for name in ["a", "b"] {
+            assert!(balancer.send(&mut pipes, &name.into()));
+        }
+        let unsent = pipes.queues.remove(&lost).unwrap_or_default();
+        balancer.lose(&mut pipes, lost, unsent.into(), true);
+        assert!(balancer.send(&mut pipes, &"c".into()), "the mark of the lost peer makes room for three");
+        assert!(!balancer.send(&mut pipes, &"d".into()), "and not for four");
+        balancer.join(&mut pipes, other);
+        assert_eq!(pipes.queues[&other], ["a", "b", "c"].map(Message::from));
+        assert_eq!(balancer.waiting(), 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! [`Flight`]: the batch that a wire is writing, and how much of it is out.
+
+use std::io::IoSlice;
+
+use super::batch::{Batch, Place};
+use crate::message::Message;
+
+/// A batch on its way out.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    batch: Batch,
+    written: Place,
+    /// The beginning of the first message that has not been counted as written.
+    counted: Place,
+    /// How many messages lie before `counted`.
+    count: usize,
+}
+
+impl Flight {
+    /// Takes everything out of an open batch. Only when this one is done.
+    pub(crate) fn load(&mut self, open: &mut Batch) {
+        debug_assert!(self.is_done(), "a batch is still being written");
+        self.batch.clear();
+        std::mem::swap(&mut self.batch, open);
+        self.written = Place::default();
+        self.counted = Place::default();
+        self.count = 0;
+    }
+
+    /// Whether every octet is written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.written.offset == self.batch.len()
+    }
+
+    /// Points `slices` at what is to be written next and tells how many of them it used.
+    pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let limit = if self.batch.gathers() { GATHERED } else { COPIED };
+        self.batch.gather(self.written, limit, slices)
+    }
+
+    /// Notes that the stream took this many octets more.
+    pub(crate) fn wrote(&mut self, octets: usize) {
+        self.written = self.batch.advance(self.written, octets);
+    }
+
+    /// How many messages have been wholly written since the last call.
+    pub(crate) fn newly_written(&mut self) -> usize {
+        let before = self.count;
+        if self.is_done() {
+            self.count = self.batch.messages();
+            self.counted = self.written;
+        } else {
+            for (_, end) in self.batch.messages_from(self.counted) {
+                if end.offset > self.written.offset {
+                    break;
+                }
+                self.counted = end;
+                self.count += 1;
+            }
+        }
+        self.count - before
+    }
+
+    /// The messages not wholly written, one that is half out included, in order.
+    pub(crate) fn unsent(&mut self) -> impl Iterator<Item = Message> + '_ {
+        self.newly_written();
+        self.batch.messages_from(self.counted).map(|(message, _)| message)
+    }
+
+    /// Gives unused memory back; for a wire that has fallen idle.
+    pub(crate) fn trim(&mut self) {
+        if self.is_done() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// The most that one write takes of copied octets: two segments of loopback's largest offload size. A write of a little
+/// more than a segment costs a second, tiny segment with an interrupt and an acknowledgement of its own.
+pub(super) const COPIED: usize = 2 * 65_483;
+
+/// The most that one write takes when large bodies are gathered, which costs no copying on our side.
+pub(super) const GATHERED: usize = 256 * 1024;

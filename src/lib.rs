@@ -5,13 +5,17 @@
 #![warn(unnameable_types)]
 
 mod endpoint;
+mod engine;
 mod error;
 mod lock;
 mod message;
 mod options;
 mod pattern;
+mod peer;
 mod pipe;
+mod session;
 mod slots;
+mod transport;
 mod zmtp;
 
 pub use endpoint::{Endpoint, EndpointError};

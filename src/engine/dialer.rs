@@ -1,0 +1,111 @@
+//! A connected endpoint, as the reactor keeps it: it dials until it gets through, and again when the peer is lost.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Setup;
+use super::backoff::Backoff;
+use crate::endpoint::Endpoint;
+use crate::session::End;
+use crate::slots::Id;
+use crate::transport::{Stream, tcp};
+use crate::zmtp::Retry;
+
+/// Where one `connect` stands.
+///
+/// ```text
+///            names only                    refused: the next address
+///   begin ──▶ Resolving ──▶ Connecting ◀──┐
+///     ▲           │           │  │ └──────┘
+///     │           ▼           ▼  └──▶ Linked ──▶ Waiting, or Dead when the peer will not have us
+///     └──────── Waiting ◀─────┘
+/// ```
+pub(crate) struct Dialer {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) setup: Arc<Setup>,
+    /// The peer that `connect` made.
+    pub(crate) peer: Id,
+    pub(crate) stage: Stage,
+    backoff: Backoff,
+}
+
+pub(crate) enum Stage {
+    /// The name service is asked.
+    Resolving,
+    /// A connection is being made; further addresses are left to try.
+    Connecting { stream: Stream, left: VecDeque<SocketAddr>, until: Option<Instant> },
+    /// There is a connection.
+    Linked(Id),
+    /// It is too early to try again; without a time, that never ends.
+    Waiting(Option<Instant>),
+}
+
+impl Dialer {
+    pub(crate) fn new(endpoint: Endpoint, setup: Arc<Setup>, peer: Id) -> Self {
+        let backoff = Backoff::new(setup.options.reconnect_interval, setup.options.reconnect_max);
+        Self { endpoint, setup, peer, stage: Stage::Waiting(None), backoff }
+    }
+
+    /// Begins to connect to the first address that can be tried. Afterwards a stream is [`Stage::Connecting`], or none
+    /// of the addresses was any good.
+    pub(crate) fn connect(&mut self, mut left: VecDeque<SocketAddr>, now: Instant) -> io::Result<()> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        while let Some(addr) = left.pop_front() {
+            match tcp::dial(addr, self.endpoint.tcp().source, &self.setup.options) {
+                Ok(stream) => {
+                    let until =
+                        self.setup.options.connect_timeout.and_then(|timeout| now.checked_add(timeout));
+                    self.stage = Stage::Connecting { stream: Stream::Tcp(stream), left, until };
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// When the reactor is to look at this again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Connecting { until, .. } => *until,
+            Stage::Waiting(until) => *until,
+            Stage::Resolving | Stage::Linked(_) => None,
+        }
+    }
+
+    /// A handshake was completed.
+    pub(crate) fn succeeded(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// An attempt to connect has come to nothing.
+    pub(crate) fn failed(&mut self, error: &io::Error, now: Instant, random: u64) {
+        log::debug!("cannot connect to {}: {error}", self.endpoint);
+        self.stage = Stage::Waiting(now.checked_add(self.backoff.next(random)));
+    }
+
+    /// The connection is over.
+    pub(crate) fn lost(&mut self, end: &End, now: Instant, random: u64) {
+        let pause = match retry(end) {
+            Retry::Soon => self.backoff.next(random),
+            Retry::Slowly => self.backoff.next_slow(random),
+            Retry::Never => {
+                log::error!("{} will not have us, and is not asked again: {end}", self.endpoint);
+                self.stage = Stage::Waiting(None);
+                return;
+            }
+        };
+        self.stage = Stage::Waiting(now.checked_add(pause));
+    }
+}
+
+fn retry(end: &End) -> Retry {
+    match end {
+        End::Closed | End::Broken(_) => Retry::Soon,
+        End::Refused => Retry::Slowly,
+        End::Violation(violation) => violation.retry(),
+    }
+}

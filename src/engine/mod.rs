@@ -1,0 +1,363 @@
+//! The event loop: sockets of the operating system on one side, [`Host`]s on the other.
+//!
+//! - [`reactor`]: one turn of the loop; [`timers`] are its deadlines
+//! - [`duty`]: who runs it; [`drive`]: how callers and the I/O thread take turns; [`parker`]: how they sleep
+//! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`backoff`] and [`resolver`] help to dial
+//! - [`watch`]: writes what callers have left behind; [`linger`]: what outlives its socket
+
+mod backoff;
+mod dialer;
+mod drive;
+mod duty;
+mod linger;
+mod listener;
+mod parker;
+mod reactor;
+mod resolver;
+mod timers;
+mod watch;
+mod wire;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
+
+use self::duty::Roster;
+use self::linger::{Gate, Lingering};
+use self::parker::Parker;
+use self::reactor::Turn;
+use self::resolver::Resolver;
+use crate::endpoint::Endpoint;
+use crate::error::BindError;
+use crate::lock::lock;
+use crate::options::Options;
+use crate::peer::{Ending, Host};
+use crate::pipe::{Ticket, Waiters, Wakes};
+use crate::slots::Id;
+use crate::transport::{Listener, tcp};
+use crate::zmtp;
+
+/// What a socket's new connections need to know.
+pub(crate) struct Setup {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) config: zmtp::Config,
+}
+
+/// Names a listener or a dialer of a reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(u64);
+
+/// A reactor, as sockets reach it.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// Listens on an endpoint, and tells which one that is when the system had a choice.
+    pub(crate) fn open_listener(
+        &self,
+        endpoint: &Endpoint,
+        options: &Options,
+    ) -> Result<(Listener, Endpoint), BindError> {
+        let addresses = tcp::bind_addresses(endpoint.tcp(), options)
+            .map_err(|source| BindError::Resolve { endpoint: endpoint.clone(), source })?;
+        let listen = |source| BindError::Listen { endpoint: endpoint.clone(), source };
+        let mut refused = io::ErrorKind::NotFound.into();
+        for address in addresses {
+            match tcp::listen(address, options) {
+                Ok(listener) => {
+                    let bound = listener.local_addr().map_err(listen)?;
+                    return Ok((Listener::Tcp(listener), Endpoint::from_addr(bound)));
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(listen(refused))
+    }
+
+    /// Has the listener's connections belong to a socket.
+    pub(crate) fn listen(&self, listener: Listener, setup: Arc<Setup>) -> Key {
+        let key = self.0.new_key();
+        self.0.command(Command::Listen(key, listener, setup));
+        key
+    }
+
+    /// Has the endpoint dialled for a peer of a socket, now and whenever the connection is lost.
+    pub(crate) fn dial(&self, endpoint: Endpoint, peer: Id, setup: Arc<Setup>) -> Key {
+        let key = self.0.new_key();
+        self.0.command(Command::Dial(key, endpoint, peer, setup));
+        key
+    }
+
+    /// Ends a listener or a dialer, with all connections that came of it.
+    pub(crate) fn forget(&self, key: Key, ending: Ending) {
+        self.0.command(Command::Forget(key, ending, None));
+    }
+
+    /// As [`Handle::forget`], and waits until it is done.
+    pub(crate) fn forget_now(&self, key: Key) {
+        let done = Arc::new(Done::default());
+        self.0.command(Command::Forget(key, Ending::Abrupt, Some(done.clone())));
+        self.block_on(Wait { done, ticket: Ticket::default() }, None);
+    }
+
+    /// Runs a future to its end on the calling thread; `None` when the deadline passes first.
+    pub(crate) fn block_on<F: Future + Unpin>(
+        &self,
+        future: F,
+        deadline: Option<Instant>,
+    ) -> Option<F::Output> {
+        self.0.block_on(future, deadline)
+    }
+
+    /// A future waits, which will not run the reactor itself.
+    pub(crate) fn attendance(&self) -> Attendance {
+        self.0.attending.fetch_add(1, Ordering::SeqCst);
+        self.0.attend();
+        Attendance(self.0.clone())
+    }
+
+    /// Has somebody run the reactor: a caller was turned away, and hopes to fare better next time.
+    pub(crate) fn attend(&self) {
+        self.0.attend();
+    }
+
+    /// The socket has begun to leave messages in its batches that it will perhaps not write itself.
+    pub(crate) fn watch(&self, host: Arc<dyn Host>) {
+        self.0.watch(host);
+    }
+
+    /// Writes what sockets have left behind.
+    pub(crate) fn flush(&self) {
+        self.0.flush();
+    }
+
+    /// Has a dropped socket send what it still has, until then.
+    pub(crate) fn linger(&self, host: Arc<dyn Host>, until: Option<Instant>) {
+        let lingering = self.0.linger_guard();
+        self.0.command(Command::Linger(host, until, lingering));
+    }
+
+    /// Waits until nothing lingers; false when the deadline passes first. On the I/O thread, where waiting would hold
+    /// up what is waited for, it does not wait.
+    pub(crate) fn wait_lingering(&self, deadline: Option<Instant>) -> bool {
+        let on_io_thread = self.0.io_thread.get().is_some_and(|io| io.id() == thread::current().id());
+        !on_io_thread && self.block_on(self.0.gate.wait(), deadline).is_some()
+    }
+}
+
+/// A reactor and its I/O thread, which ends when this is dropped.
+pub(crate) struct Reactor {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reactor {
+    pub(crate) fn start(name: String) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let random = RandomState::new().build_hasher().finish();
+        let shared = Arc::new(Shared {
+            roster: Mutex::new(Roster::new(Box::new(Turn::new(poll, random)?))),
+            poll: waker,
+            io_thread: OnceLock::new(),
+            commands: Mutex::default(),
+            commanded: AtomicBool::new(false),
+            watched: Mutex::default(),
+            watching: AtomicBool::new(false),
+            attending: AtomicUsize::new(0),
+            gate: Arc::default(),
+            resolver: Resolver::default(),
+            keys: AtomicU64::new(0),
+        });
+        let io = shared.clone();
+        let thread = thread::Builder::new().name(name).spawn(move || io.run_io_thread())?;
+        shared.io_thread.get_or_init(|| thread.thread().clone());
+        Ok(Self { handle: Handle(shared), thread: Some(thread) })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        let shared = &self.handle.0;
+        lock(&shared.roster).stop();
+        parker::interrupt(&shared.poll);
+        shared.unpark_io_thread();
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // It only fails by a panic, which has been reported where it happened.
+            let _ = thread.join();
+        }
+        // The turn holds connections, which hold what we share: without this they would keep each other alive.
+        let turn = lock(&shared.roster).close();
+        drop(turn);
+    }
+}
+
+/// What all threads that have to do with a reactor share.
+pub(crate) struct Shared {
+    roster: Mutex<Roster<Box<Turn>, Parker>>,
+    poll: Arc<mio::Waker>,
+    io_thread: OnceLock<Thread>,
+    commands: Mutex<Vec<Command>>,
+    /// Whether there are commands; spares a turn the lock.
+    commanded: AtomicBool,
+    /// Sockets that may have batches nobody writes.
+    watched: Mutex<Vec<Arc<dyn Host>>>,
+    watching: AtomicBool,
+    /// How many futures wait.
+    attending: AtomicUsize,
+    gate: Arc<Gate>,
+    resolver: Resolver,
+    keys: AtomicU64,
+}
+
+/// What other threads ask of the reactor.
+pub(crate) enum Command {
+    Listen(Key, Listener, Arc<Setup>),
+    Dial(Key, Endpoint, Id, Arc<Setup>),
+    Forget(Key, Ending, Option<Arc<Done>>),
+    /// The name of what a dialer dials has been looked up.
+    Resolved(Id, io::Result<Vec<SocketAddr>>),
+    /// A link's inbox has room again.
+    Resume(Id),
+    /// Writing to a link has failed.
+    Broken(Id, io::Error),
+    Linger(Arc<dyn Host>, Option<Instant>, Lingering),
+    /// A lingerer may have nothing left to send.
+    Recheck(Id),
+}
+
+impl Shared {
+    /// Asks for something to be done at once.
+    fn command(&self, command: Command) {
+        self.push(command);
+        self.call();
+    }
+
+    /// Has a link read on. That need not be at once: the thread that has just made room is likely to run the reactor
+    /// next.
+    fn resume(&self, link: Id) {
+        self.push(Command::Resume(link));
+        self.nudge();
+    }
+
+    fn push(&self, command: Command) {
+        let mut commands = lock(&self.commands);
+        commands.push(command);
+        self.commanded.store(true, Ordering::SeqCst);
+    }
+
+    fn take_commands(&self) -> Vec<Command> {
+        if !self.commanded.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
+        let mut commands = lock(&self.commands);
+        self.commanded.store(false, Ordering::SeqCst);
+        std::mem::take(&mut commands)
+    }
+
+    fn watch(&self, host: Arc<dyn Host>) {
+        lock(&self.watched).push(host);
+        if !self.watching.swap(true, Ordering::SeqCst) {
+            self.nudge();
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watching.load(Ordering::SeqCst)
+    }
+
+    /// Has every watched socket write what it has, and forgets those that had nothing. False if none is left.
+    fn look(&self) -> bool {
+        let hosts = std::mem::take(&mut *lock(&self.watched));
+        let busy: Vec<Arc<dyn Host>> = hosts.into_iter().filter(|host| host.look()).collect();
+        let mut watched = lock(&self.watched);
+        watched.extend(busy);
+        self.watching.store(!watched.is_empty(), Ordering::SeqCst);
+        !watched.is_empty()
+    }
+
+    /// Has every watched socket write what it has.
+    fn flush(&self) {
+        if !self.is_watched() {
+            return;
+        }
+        let hosts = lock(&self.watched).clone();
+        hosts.iter().for_each(|host| host.flush());
+    }
+
+    fn linger_guard(&self) -> Lingering {
+        self.gate.enter()
+    }
+
+    fn new_key(&self) -> Key {
+        Key(self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn unpark_io_thread(&self) {
+        // Before it is known it has not slept yet.
+        if let Some(thread) = self.io_thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// Says that a future waits; see [`Handle::attendance`].
+pub(crate) struct Attendance(Arc<Shared>);
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.0.attending.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether a command has been obeyed.
+#[derive(Default)]
+pub(crate) struct Done(Mutex<(bool, Waiters)>);
+
+impl Done {
+    fn complete(&self) {
+        let mut wakes = Wakes::default();
+        {
+            let mut state = lock(&self.0);
+            state.0 = true;
+            state.1.wake_all(&mut wakes);
+        }
+        wakes.wake();
+    }
+}
+
+struct Wait {
+    done: Arc<Done>,
+    ticket: Ticket,
+}
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut state = lock(&this.done.0);
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1.wait(&mut this.ticket, context.waker());
+        Poll::Pending
+    }
+}
+
+/// The token under which the poll reports that it was interrupted. No slot has it: see [`crate::slots`].
+const WAKE: mio::Token = mio::Token(usize::MAX);

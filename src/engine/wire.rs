@@ -1,0 +1,283 @@
+//! A connection with its stream: [`Wire`] is the half that any thread may write with, [`Link`] the whole as the reactor
+//! keeps it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::linger::Lingering;
+use super::{Command, Setup, Shared};
+use crate::lock::lock;
+use crate::peer::{Carrier, Host};
+use crate::pipe::Wakes;
+use crate::session::{End, Outgoing, Progress, Scratch, Session};
+use crate::slots::Id;
+use crate::transport::Stream;
+
+/// A stream and what is to be written to it.
+pub(crate) struct Wire {
+    stream: Stream,
+    outgoing: Mutex<Outgoing>,
+    host: Arc<dyn Host>,
+    /// The link this is the writing half of.
+    link: Id,
+    shared: Arc<Shared>,
+}
+
+impl Wire {
+    /// Runs `change` on the writing half, then writes what can be written.
+    fn pump_after(&self, change: impl FnOnce(&mut Outgoing)) {
+        let mut wakes = Wakes::default();
+        let mut outgoing = lock(&self.outgoing);
+        change(&mut outgoing);
+        let result = outgoing.pump(&*self.host, &mut |slices| self.stream.write_vectored(slices), &mut wakes);
+        if result.is_err() {
+            wakes.append(outgoing.lose(&*self.host));
+        }
+        drop(outgoing);
+        wakes.wake();
+        if let Err(error) = result {
+            self.shared.command(Command::Broken(self.link, error));
+        }
+    }
+}
+
+impl Carrier for Wire {
+    fn pump(&self) {
+        self.pump_after(|_| {});
+    }
+
+    fn trim(&self) {
+        lock(&self.outgoing).trim();
+    }
+
+    fn resume(&self) {
+        self.shared.resume(self.link);
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    Dialer(Id),
+    Listener(Id),
+}
+
+impl Origin {
+    pub(crate) fn id(self) -> Id {
+        let (Self::Dialer(id) | Self::Listener(id)) = self;
+        id
+    }
+}
+
+/// One connection, as the reactor keeps it.
+pub(crate) struct Link {
+    pub(crate) origin: Origin,
+    /// Whether the link stands in the reactor's list of those to be read.
+    pub(crate) listed: bool,
+    wire: Arc<Wire>,
+    carrier: Arc<dyn Carrier>,
+    stage: Stage,
+    inflow: Inflow,
+}
+
+#[expect(clippy::large_enum_variant, reason = "the link is boxed, and talks for nearly all of its life")]
+enum Stage {
+    Talking(Session),
+    /// Everything is written and the peer was told so; whatever it still sends is thrown away until it hangs up, too.
+    Leaving {
+        until: Option<Instant>,
+        _lingering: Lingering,
+    },
+}
+
+/// What is known of the octets on their way in.
+#[derive(Default)]
+struct Inflow {
+    /// There may be something to read. The poll reports only changes, so this must be remembered.
+    readable: bool,
+    /// The peer sends no more, or an error lies in wait: a short read does not mean that all is read.
+    hung_up: bool,
+    /// Writing has failed. What has come in is still read.
+    broken: Option<io::Error>,
+    /// The socket has taken messages out of its full inbox.
+    resumed: bool,
+}
+
+/// What came of reading a link once.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// There may be more to read at once.
+    pub(crate) again: bool,
+    /// The handshake has just been completed.
+    pub(crate) attached: bool,
+}
+
+impl Link {
+    /// A link for a stream that has just been connected.
+    pub(crate) fn new(stream: Stream, link: Id, from: Source<'_>, now: Instant) -> Self {
+        let Source { origin, setup, dialled, shared } = from;
+        let host = setup.host.clone();
+        let session = Session::new(&setup.config, host.clone(), dialled, now);
+        let wire = Arc::new(Wire { stream, outgoing: Mutex::default(), host, link, shared: shared.clone() });
+        Self {
+            origin,
+            listed: false,
+            carrier: wire.clone(),
+            wire,
+            stage: Stage::Talking(session),
+            inflow: Inflow::default(),
+        }
+    }
+
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.wire.stream
+    }
+
+    /// Takes note of what the poll reported, and goes on writing. True if there may be something to read.
+    pub(crate) fn note(&mut self, event: &mio::event::Event) -> bool {
+        self.inflow.hung_up |= event.is_read_closed() || event.is_error();
+        self.inflow.readable |= event.is_readable() || self.inflow.hung_up;
+        if event.is_writable() {
+            self.unblock();
+        }
+        self.inflow.readable
+    }
+
+    /// The socket has made room in its inbox.
+    pub(crate) fn resume(&mut self) {
+        self.inflow.resumed = true;
+    }
+
+    /// Writing has failed.
+    pub(crate) fn break_off(&mut self, error: io::Error) {
+        self.inflow.broken = Some(error);
+        self.inflow.readable = true;
+    }
+
+    /// Reads once, if there is something to read and somebody to take it.
+    pub(crate) fn read(&mut self, scratch: &mut Scratch, now: Instant) -> Result<Seen, End> {
+        let Stage::Talking(session) = &mut self.stage else {
+            self.inflow.discard(&self.wire.stream, scratch)?;
+            return Ok(Seen { again: self.inflow.readable, attached: false });
+        };
+        let before = session.peer();
+        let result = self.inflow.read(session, &self.wire.stream, (scratch, &self.carrier), now);
+        let newcomer = session.peer().filter(|_| before.is_none());
+        // Also when reading has failed: a peer that is refused is told why, if only the stream takes it.
+        if newcomer.is_some() || session.has_output() {
+            self.wire.pump_after(|outgoing| {
+                newcomer.into_iter().for_each(|peer| outgoing.attach(peer));
+                outgoing.offer(session);
+            });
+        }
+        result?;
+        Ok(Seen { again: self.inflow.readable && !session.is_paused(), attached: newcomer.is_some() })
+    }
+
+    /// Writes on, now that the stream takes octets: at first the greeting.
+    pub(crate) fn unblock(&mut self) {
+        let stage = &mut self.stage;
+        self.wire.pump_after(|outgoing| {
+            outgoing.unblock();
+            if let Stage::Talking(session) = stage {
+                outgoing.offer(session);
+            }
+        });
+    }
+
+    /// When [`Link::expire`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Talking(session) => session.poll_timeout(),
+            Stage::Leaving { until, .. } => *until,
+        }
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) -> Result<(), End> {
+        match &mut self.stage {
+            Stage::Talking(session) => session.handle_timeout(now),
+            Stage::Leaving { .. } => Err(End::Closed),
+        }
+    }
+
+    /// Says farewell: the socket has nothing more to send, and wants nothing more. A peer that was still in its
+    /// handshake is owed none.
+    pub(crate) fn leave(&mut self, lingering: Lingering, now: Instant) -> Result<(), End> {
+        if matches!(&self.stage, Stage::Talking(session) if session.peer().is_none()) {
+            return Err(End::Closed);
+        }
+        self.over().wake();
+        self.wire.stream.finish().map_err(End::Broken)?;
+        self.stage = Stage::Leaving { until: now.checked_add(FAREWELL), _lingering: lingering };
+        self.inflow.readable = true;
+        Ok(())
+    }
+
+    /// The link is over: its socket is told, and has back what was not written.
+    pub(crate) fn over(&mut self) -> Wakes {
+        let mut wakes = lock(&self.wire.outgoing).lose(&*self.wire.host);
+        if let Stage::Talking(session) = &self.stage
+            && let Some(peer) = session.peer()
+        {
+            wakes.append(self.wire.host.part(peer));
+        }
+        wakes
+    }
+}
+
+impl Inflow {
+    fn read(
+        &mut self,
+        session: &mut Session,
+        mut stream: &Stream,
+        (scratch, carrier): (&mut Scratch, &Arc<dyn Carrier>),
+        now: Instant,
+    ) -> Result<(), End> {
+        if std::mem::take(&mut self.resumed) {
+            session.resume(scratch, carrier, now)?;
+        }
+        if session.is_paused() || !self.readable {
+            return Ok(());
+        }
+        let progress = session.read(&mut stream, scratch, carrier, now)?;
+        self.note(progress)
+    }
+
+    /// Reads and forgets.
+    fn discard(&mut self, mut stream: &Stream, scratch: &mut Scratch) -> Result<(), End> {
+        let progress = scratch.discard(&mut stream)?;
+        self.note(progress)
+    }
+
+    fn note(&mut self, progress: Progress) -> Result<(), End> {
+        match (progress, self.broken.take()) {
+            (Progress::Blocked, Some(error)) => Err(End::Broken(error)),
+            (Progress::Blocked, None) => {
+                (self.readable, self.hung_up) = (false, false);
+                Ok(())
+            }
+            (Progress::Short, broken) => {
+                self.readable = self.hung_up || broken.is_some();
+                self.broken = broken;
+                Ok(())
+            }
+            (Progress::Full, broken) => {
+                self.broken = broken;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a new link belongs to.
+pub(crate) struct Source<'a> {
+    pub(crate) origin: Origin,
+    pub(crate) setup: &'a Setup,
+    /// The peer that `connect` made, if it did.
+    pub(crate) dialled: Option<Id>,
+    pub(crate) shared: &'a Arc<Shared>,
+}
+
+/// How long a peer has to read the last of what it was sent, once all of it is written.
+const FAREWELL: Duration = Duration::from_millis(500);

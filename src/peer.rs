@@ -1,0 +1,169 @@
+//! What a socket knows of a peer, and the two narrow traits through which a socket and a connection talk.
+//!
+//! Locks are taken in one order, everywhere: **duty** (the reactor's turn), then **outgoing** (the writing half of a
+//! wire), then **core** (a socket's state). Methods of [`Host`] take the core lock themselves and may be called with
+//! the other two held; methods of [`Carrier`] take the outgoing lock and are called with no lock held at all.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::message::Message;
+use crate::pipe::{Flight, Inbox, Outbox, Wakes};
+use crate::slots::Id;
+use crate::zmtp::PeerInfo;
+
+/// A socket, as its connections see it.
+pub(crate) trait Host: Send + Sync {
+    /// A handshake is complete: the peer may be sent to and received from. `dialled` names the peer that `connect`
+    /// made; an accepted one is new. `None` refuses the peer: the connection is to be dropped.
+    fn attach(&self, dialled: Option<Id>, info: &PeerInfo, carrier: Arc<dyn Carrier>) -> Option<(Id, Wakes)>;
+
+    /// The wire reports what it has written of `flight` and, when that is all, takes the next batch.
+    fn exchange(&self, peer: Id, flight: &mut Flight) -> Wakes;
+
+    /// Messages have arrived. Leaves the vector empty and tells how many more may come; with none, reading stops until
+    /// [`Carrier::resume`].
+    fn deliver(&self, peer: Id, messages: &mut Vec<Message>) -> (usize, Wakes);
+
+    /// How many messages the peer may deliver now; none pauses it as [`Host::deliver`] does.
+    fn room(&self, peer: Id) -> usize;
+
+    /// Nothing more can be written on the connection. What it had not wholly written goes back to the socket.
+    fn lose(&self, peer: Id, flight: &mut Flight) -> Wakes;
+
+    /// Nothing more will be read from the connection either; it is over.
+    fn part(&self, peer: Id) -> Wakes;
+
+    /// Writes the batches that nobody else may write.
+    fn flush(&self);
+
+    /// As [`Host::flush`]. False if there was nothing, and the socket need not be looked at until it asks for it again.
+    fn look(&self) -> bool;
+
+    /// Whether a closed socket has nothing left to send; if not, the waker is called when it has.
+    fn poll_drained(&self, waker: &Waker) -> bool;
+
+    /// A closed socket lingers no longer: it drops what it still has, and ends its connections.
+    fn settle(&self);
+}
+
+/// A connection, as its socket sees it.
+pub(crate) trait Carrier: Send + Sync {
+    /// Writes what the peer's outbox holds, as far as the stream takes it, on the calling thread.
+    fn pump(&self);
+
+    /// Gives unused memory back, now that nothing has been sent for a while.
+    fn trim(&self);
+
+    /// The peer's inbox has room again.
+    fn resume(&self);
+}
+
+/// How a connection is ended from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Drop it.
+    Abrupt,
+    /// Say that nothing more comes, and keep it until the peer has read that or a short while has passed. A connection
+    /// that is dropped while something of the peer's lies unread makes the kernel throw away what is still on its way
+    /// out.
+    Graceful,
+}
+
+/// One peer of a socket: its two queues, and the connection it has at present.
+pub(crate) struct Peer {
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    /// The present connection, from the end of its handshake on.
+    pub(crate) carrier: Option<Arc<dyn Carrier>>,
+    /// Made by `connect`: it stays when its connection is lost.
+    pub(crate) dialled: bool,
+    /// Messages wholly written on the present connection.
+    pub(crate) written: u64,
+    /// Whether the open batch waits in the socket's list of batches to flush.
+    pub(crate) dirty: bool,
+    /// Its connection is over and will not come back; it stays for what is left in its inbox.
+    pub(crate) over: bool,
+    pub(crate) pace: Pace,
+}
+
+impl Peer {
+    pub(crate) const fn new(outbox: Outbox, inbox: Inbox, dialled: bool) -> Self {
+        Self {
+            outbox,
+            inbox,
+            carrier: None,
+            dialled,
+            written: 0,
+            dirty: false,
+            over: false,
+            pace: Pace::new(),
+        }
+    }
+}
+
+/// Decides whether a message that finds its wire idle is written at once or gathered with those that may follow.
+///
+/// A message at once costs a system call; a message that waits costs time. Lockstep traffic hears from the peer before
+/// each send and is always written at once, without a look at the clock. Otherwise a message is the first of a burst
+/// when the last decision lies some time back.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    heard: bool,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    const fn new() -> Self {
+        Self { heard: false, last: None }
+    }
+
+    /// Something came from the peer.
+    pub(crate) fn heard(&mut self) {
+        self.heard = true;
+    }
+
+    /// A batch was written because it was full: what follows at once belongs to the same burst.
+    pub(crate) fn flushed(&mut self, now: Instant) {
+        self.last = Some(now);
+    }
+
+    /// Whether the first message of a batch is written at once.
+    pub(crate) fn at_once(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        if std::mem::take(&mut self.heard) {
+            return true;
+        }
+        let now = now();
+        let idle = self.last.is_none_or(|last| now.saturating_duration_since(last) > BURST);
+        self.last = Some(now);
+        idle
+    }
+}
+
+/// Messages closer together than this are taken for one burst.
+const BURST: Duration = Duration::from_micros(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_burst_goes_at_once_and_the_rest_is_gathered() {
+        let start = Instant::now();
+        let mut pace = Pace::new();
+        assert!(pace.at_once(|| start));
+        assert!(!pace.at_once(|| start + BURST / 2));
+        assert!(!pace.at_once(|| start + BURST), "measured from the last decision");
+        assert!(pace.at_once(|| start + BURST * 3));
+        pace.flushed(start + BURST * 5);
+        assert!(!pace.at_once(|| start + BURST * 5));
+    }
+
+    #[test]
+    fn an_answer_goes_at_once_without_a_look_at_the_clock() {
+        let mut pace = Pace::new();
+        pace.heard();
+        assert!(pace.at_once(|| panic!("looked at the clock")));
+    }
+}

@@ -1,0 +1,358 @@
+//! One connection without its stream: octets on one side, a socket on the other.
+//!
+//! A connection has two halves that different threads work on at the same time:
+//!
+//! - [`Session`] reads. It belongs to whoever has the duty of running the reactor, and owns the protocol.
+//! - [`Outgoing`] writes. It has a lock of its own, so that any thread may write what it has sent.
+
+use std::io::{self, IoSlice, Read};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::message::Message;
+use crate::peer::{Carrier, Host};
+use crate::pipe::{Flight, Wakes};
+use crate::slots::Id;
+use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, Violation};
+
+/// The reading half of a connection.
+pub(crate) struct Session {
+    connection: Connection,
+    host: Arc<dyn Host>,
+    /// The peer that `connect` made for this connection, if it was dialled.
+    dialled: Option<Id>,
+    /// The peer this is, once the handshake is complete.
+    peer: Option<Id>,
+    /// Octets received and not yet decoded: a frame that is not complete, or what a full inbox has no room for.
+    rest: Vec<u8>,
+    /// How many more messages the socket takes.
+    room: usize,
+    /// Whether the last octets completed a large body, so that another large one is likely to follow.
+    after_large: bool,
+}
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    #[error("the socket refused the peer")]
+    Refused,
+}
+
+impl Session {
+    pub(crate) fn new(config: &Config, host: Arc<dyn Host>, dialled: Option<Id>, now: Instant) -> Self {
+        Self {
+            connection: Connection::new(config, now),
+            host,
+            dialled,
+            peer: None,
+            rest: Vec::new(),
+            room: usize::MAX,
+            after_large: false,
+        }
+    }
+
+    /// Reads once from the stream and hands on what came. Tells whether that may have been all.
+    ///
+    /// Wake-ups gather in the scratch space, whatever the result.
+    pub(crate) fn read(
+        &mut self,
+        stream: &mut dyn Read,
+        scratch: &mut Scratch,
+        carrier: &Arc<dyn Carrier>,
+        now: Instant,
+    ) -> Result<Progress, End> {
+        if self.connection.body().is_some() {
+            return self.read_body(stream, &mut scratch.sink, now);
+        }
+        let held = self.rest.len();
+        let end = if self.after_large { held + HEADER_READ } else { READ };
+        self.after_large = false;
+        scratch.buffer[..held].copy_from_slice(&self.rest);
+        self.rest.clear();
+        let result = stream.read(&mut scratch.buffer[held..end]);
+        let filled = held + *result.as_ref().unwrap_or(&0);
+        self.take_in(&scratch.buffer[..filled], &mut scratch.sink, carrier, now)?;
+        match result {
+            Ok(0) => Err(End::Closed),
+            Ok(_) if filled < end => Ok(Progress::Short),
+            Ok(_) => Ok(Progress::Full),
+            Err(error) => would_block(error),
+        }
+    }
+
+    /// Decodes what was held back while the inbox was full.
+    pub(crate) fn resume(
+        &mut self,
+        scratch: &mut Scratch,
+        carrier: &Arc<dyn Carrier>,
+        now: Instant,
+    ) -> Result<(), End> {
+        if let Some(peer) = self.peer {
+            self.room = self.host.room(peer);
+        }
+        let rest = std::mem::take(&mut self.rest);
+        self.take_in(&rest, &mut scratch.sink, carrier, now)
+    }
+
+    /// Whether the inbox is full and nothing may be read.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.room == 0
+    }
+
+    /// The peer, once the handshake is complete.
+    pub(crate) fn peer(&self) -> Option<Id> {
+        self.peer
+    }
+
+    /// What the protocol has to say by itself, if anything; see [`Connection::poll_output`].
+    pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) {
+        self.connection.poll_output(out);
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        self.connection.has_output()
+    }
+
+    /// When [`Session::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        // What a paused peer has sent lies unread, so its silence means nothing.
+        if self.is_paused() { None } else { self.connection.poll_timeout() }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
+        Ok(self.connection.handle_timeout(now)?)
+    }
+
+    /// Reads straight into a large body.
+    fn read_body(&mut self, stream: &mut dyn Read, sink: &mut Sink, now: Instant) -> Result<Progress, End> {
+        let Some(body) = self.connection.body() else { return Ok(Progress::Full) };
+        let (before, missing) = (body.buffer.len(), body.missing);
+        // Appends without zeroing first, and keeps what came when the stream would block.
+        let result = stream.take(missing as u64).read_to_end(body.buffer);
+        let grown = body.buffer.len() - before;
+        self.connection.body_grew(now, &mut sink.messages)?;
+        self.after_large = true;
+        self.deliver(sink);
+        match result {
+            Ok(_) if grown < missing => Err(End::Closed),
+            Ok(_) => Ok(Progress::Full),
+            Err(error) => would_block(error),
+        }
+    }
+
+    /// Decodes octets that follow those decoded before. What cannot be decoded yet is kept.
+    fn take_in(
+        &mut self,
+        octets: &[u8],
+        sink: &mut Sink,
+        carrier: &Arc<dyn Carrier>,
+        now: Instant,
+    ) -> Result<(), End> {
+        let mut taken = 0;
+        loop {
+            // Nobody has room for messages yet while the handshake goes on.
+            let room = if self.peer.is_some() { self.room } else { 0 };
+            let result = self.connection.handle_input(&octets[taken..], room, now, &mut sink.messages);
+            while let Some(event) = self.connection.poll_event() {
+                match event {
+                    Event::Ready(info) => self.attach(&info, carrier, &mut sink.wakes)?,
+                }
+            }
+            // Before a violation counts: what came whole before it was sent in good order.
+            self.deliver(sink);
+            let consumed = result?;
+            taken += consumed;
+            if consumed == 0 || taken == octets.len() || self.is_paused() {
+                break;
+            }
+        }
+        self.rest.extend_from_slice(&octets[taken..]);
+        Ok(())
+    }
+
+    fn attach(&mut self, info: &PeerInfo, carrier: &Arc<dyn Carrier>, wakes: &mut Wakes) -> Result<(), End> {
+        let (peer, woken) = self.host.attach(self.dialled, info, carrier.clone()).ok_or(End::Refused)?;
+        wakes.append(woken);
+        self.peer = Some(peer);
+        self.room = self.host.room(peer);
+        Ok(())
+    }
+
+    fn deliver(&mut self, sink: &mut Sink) {
+        if let Some(peer) = self.peer
+            && !sink.messages.is_empty()
+        {
+            let (room, woken) = self.host.deliver(peer, &mut sink.messages);
+            sink.wakes.append(woken);
+            self.room = room;
+        }
+    }
+}
+
+/// Space that all connections of a reactor use in turn.
+pub(crate) struct Scratch {
+    /// What a read fills. Its first octets are those that the connection held back.
+    buffer: Vec<u8>,
+    sink: Sink,
+}
+
+/// Where decoded messages and wake-ups gather.
+#[derive(Default)]
+struct Sink {
+    messages: Vec<Message>,
+    wakes: Wakes,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { buffer: vec![0; READ], sink: Sink::default() }
+    }
+
+    /// Reads once and forgets what came.
+    pub(crate) fn discard(&mut self, stream: &mut dyn Read) -> Result<Progress, End> {
+        match stream.read(&mut self.buffer) {
+            Ok(0) => Err(End::Closed),
+            Ok(_) => Ok(Progress::Full),
+            Err(error) => would_block(error),
+        }
+    }
+
+    /// The wake-ups that reading has brought about.
+    pub(crate) fn take_wakes(&mut self) -> Wakes {
+        std::mem::take(&mut self.sink.wakes)
+    }
+}
+
+/// How much of what the stream had one read has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// As much as was asked for; there may be more.
+    Full,
+    /// Less than was asked for; as a rule that is all.
+    Short,
+    /// Nothing, or not all: the stream would block.
+    Blocked,
+}
+
+fn would_block(error: io::Error) -> Result<Progress, End> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(Progress::Blocked),
+        io::ErrorKind::Interrupted => Ok(Progress::Full),
+        _ => Err(End::Broken(error)),
+    }
+}
+
+/// The writing half of a connection.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    /// The peer whose outbox is drained, while there is one.
+    peer: Option<Id>,
+    flight: Flight,
+    /// What the protocol itself has to say. It goes between two batches, so never into the middle of a message.
+    control: Vec<u8>,
+    /// How much of `control` is written.
+    control_written: usize,
+    /// The stream takes no more for now.
+    blocked: bool,
+}
+
+impl Outgoing {
+    /// The handshake is complete: from now on the peer's outbox is drained.
+    pub(crate) fn attach(&mut self, peer: Id) {
+        self.peer = Some(peer);
+    }
+
+    /// Takes what the protocol has to say, once it has been heard out on what it said before.
+    pub(crate) fn offer(&mut self, session: &mut Session) {
+        if self.control.is_empty() {
+            session.poll_output(&mut self.control);
+        }
+    }
+
+    /// The stream takes octets again.
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Writes until the stream takes no more or nothing is left.
+    pub(crate) fn pump(
+        &mut self,
+        host: &dyn Host,
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        wakes: &mut Wakes,
+    ) -> io::Result<()> {
+        while !self.blocked {
+            if self.flight.is_done() && self.control.is_empty() {
+                let Some(peer) = self.peer else { break };
+                wakes.append(host.exchange(peer, &mut self.flight));
+                if self.flight.is_done() {
+                    break;
+                }
+            }
+            match self.write(write) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(host, wakes),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more will be written: gives what is left back to the socket.
+    pub(crate) fn lose(&mut self, host: &dyn Host) -> Wakes {
+        self.blocked = true;
+        self.control = Vec::new();
+        match self.peer.take() {
+            Some(peer) => host.lose(peer, &mut std::mem::take(&mut self.flight)),
+            None => Wakes::default(),
+        }
+    }
+
+    /// Gives unused memory back.
+    pub(crate) fn trim(&mut self) {
+        self.flight.trim();
+    }
+
+    fn write(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
+        if self.flight.is_done() {
+            self.control_written += write(&[IoSlice::new(&self.control[self.control_written..])])?;
+            if self.control_written == self.control.len() {
+                self.control = Vec::new();
+                self.control_written = 0;
+            }
+            return Ok(());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let used = self.flight.gather(&mut slices);
+        let octets = write(&slices[..used])?;
+        self.flight.wrote(octets);
+        Ok(())
+    }
+
+    /// The stream is full. That is a good moment to count how far the batch has come.
+    fn block(&mut self, host: &dyn Host, wakes: &mut Wakes) {
+        self.blocked = true;
+        if let Some(peer) = self.peer
+            && !self.flight.is_done()
+        {
+            wakes.append(host.exchange(peer, &mut self.flight));
+        }
+    }
+}
+
+/// Octets that one read may bring. More would only displace what the caches hold.
+const READ: usize = 64 * 1024;
+const _: () = assert!(READ > LOOKAHEAD, "what is held back must leave room for what follows");
+
+/// Octets to read behind a large body: the next header, and little of the next body, which is better read into place.
+const HEADER_READ: usize = 4 * 1024;
+
+/// Slices that one gathered write may have.
+const SLICES: usize = 64;

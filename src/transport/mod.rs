@@ -1,0 +1,117 @@
+//! Byte streams and where they come from. Nothing here knows what the octets mean.
+
+pub(crate) mod tcp;
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use crate::options::Options;
+
+/// A connected stream, or one that is about to be. It never blocks.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+}
+
+/// Something that accepts streams. It never blocks.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+}
+
+impl Stream {
+    pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match (self, slices) {
+            // One plain buffer is by far the commonest, and the plain call is the cheaper one.
+            (Self::Tcp(stream), [slice]) => (&*stream).write(slice),
+            (Self::Tcp(stream), slices) => (&*stream).write_vectored(slices),
+        };
+        // A stream that takes nothing without saying why would be tried for ever.
+        match written {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            written => written,
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Whether a connection that was being made has come about, or why not.
+    pub(crate) fn connected(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => tcp::connected(stream),
+        }
+    }
+
+    /// Who is on the other side, for the log.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Tcp(stream) => {
+                stream.peer_addr().map_or_else(|_| "tcp://?".into(), |addr| format!("tcp://{addr}"))
+            }
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Listener {
+    /// Accepts one connection, ready for use.
+    pub(crate) fn accept(&self, options: &Options) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => tcp::accept(listener, options).map(Stream::Tcp),
+        }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(listener) => listener.as_raw_fd(),
+        }
+    }
+}
+
+/// Has the poll report on a stream or a listener, edge-triggered, until its descriptor is closed.
+///
+/// Closing ends the watch by itself, since no descriptor here is ever duplicated.
+pub(crate) fn watch(
+    registry: &Registry,
+    source: &impl AsRawFd,
+    token: Token,
+    interests: Interest,
+) -> io::Result<()> {
+    registry.register(&mut SourceFd(&source.as_raw_fd()), token, interests)
+}
+
+/// Changes what the poll reports, and under which token.
+pub(crate) fn rewatch(
+    registry: &Registry,
+    source: &impl AsRawFd,
+    token: Token,
+    interests: Interest,
+) -> io::Result<()> {
+    registry.reregister(&mut SourceFd(&source.as_raw_fd()), token, interests)
+}

@@ -1,9 +1,9 @@
 //! Messages between processes, without a broker in the middle.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-#![expect(dead_code, unused_imports, reason = "the layers above are yet to come")]
 #![warn(unnameable_types)]
 
+mod context;
 mod endpoint;
 mod engine;
 mod error;
@@ -15,9 +15,11 @@ mod peer;
 mod pipe;
 mod session;
 mod slots;
+mod socket;
 mod transport;
 mod zmtp;
 
+pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{
     BindError, BuildError, Closed, ConnectError, ContextError, DetachError, OptionError, RecvError, Refusal,
@@ -25,6 +27,7 @@ pub use error::{
 };
 pub use message::{Message, Parts};
 pub use options::Keepalive;
+pub use socket::{Builder, Dropped, Iter, Kind, Pull, Push, Receives, Sends, Socket, Stats};
 pub use zmtp::SocketType;
 
 #[cfg(not(target_pointer_width = "64"))]

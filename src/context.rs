@@ -1,0 +1,147 @@
+//! [`Context`]: owns the I/O threads that sockets live on.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crate::engine::Reactor;
+pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup};
+use crate::error::{ContextError, OptionError};
+use crate::lock::lock;
+use crate::message::Message;
+
+/// Where sockets live: it owns the I/O threads that look after their connections.
+///
+/// One context is enough for a program, and one I/O thread for all but the busiest: callers that wait do much of the
+/// work themselves. A clone is another handle to the same context.
+///
+/// A socket keeps its context alive. When the last handle is dropped, be it a `Context` or a socket, that waits until
+/// what dropped sockets still had to send is sent, or their linger time is over.
+///
+/// ```
+/// use ferromq::{Context, Pull, Push};
+///
+/// let context = Context::new()?;
+/// let pull = context.socket::<Pull>().build()?;
+/// let push = context.socket::<Push>().build()?;
+/// push.connect(pull.bind("tcp://127.0.0.1:0")?)?;
+/// push.send("hello")?;
+/// assert_eq!(pull.recv()?, "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+/// What all handles of a context share.
+struct Inner {
+    reactors: Vec<Reactor>,
+    /// The reactor of the next socket, counted on and on.
+    next: AtomicUsize,
+    closed: AtomicBool,
+    members: Mutex<Vec<Weak<dyn Member>>>,
+}
+
+/// A socket, as its context sees it.
+pub(crate) trait Member: Send + Sync {
+    /// Closes the socket and hands back what is not sent by the deadline.
+    fn close(&self, deadline: Option<Instant>) -> Vec<Message>;
+}
+
+impl Context {
+    /// A context with one I/O thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread or no file descriptor left.
+    pub fn new() -> Result<Self, ContextError> {
+        Self::builder().build()
+    }
+
+    /// A context with options.
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder { io_threads: 1 }
+    }
+
+    /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
+    /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
+    ///
+    /// Returns the messages that could not be sent in time.
+    pub fn close(&self, timeout: Duration) -> crate::error::Closed {
+        self.0.closed.store(true, Ordering::SeqCst);
+        let deadline = Instant::now().checked_add(timeout);
+        let members = std::mem::take(&mut *lock(&self.0.members));
+        let unsent =
+            members.iter().filter_map(Weak::upgrade).flat_map(|member| member.close(deadline)).collect();
+        for reactor in &self.0.reactors {
+            reactor.handle().wait_lingering(deadline);
+        }
+        crate::error::Closed { unsent }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
+    }
+
+    /// The reactor for a new socket: each in turn.
+    pub(crate) fn engine(&self) -> Engine {
+        let next = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.0.reactors[next % self.0.reactors.len()].handle().clone()
+    }
+
+    /// Has the context close a socket when it is closed itself.
+    pub(crate) fn enroll(&self, member: Weak<dyn Member>) {
+        let mut members = lock(&self.0.members);
+        if members.len() == members.capacity() {
+            members.retain(|member| member.strong_count() > 0);
+        }
+        members.push(member);
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("io_threads", &self.0.reactors.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for reactor in &self.reactors {
+            // Each socket has set its own limit to this.
+            reactor.handle().wait_lingering(None);
+        }
+    }
+}
+
+/// The options of a [`Context`], made by [`Context::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ContextBuilder {
+    io_threads: usize,
+}
+
+impl ContextBuilder {
+    /// How many I/O threads look after connections: 1 by default, from 1 to 64. Each new socket goes to the next of
+    /// them with all its connections. More than one helps when futures, or callers that do not wait, keep a whole
+    /// thread busy with moving bytes.
+    pub fn io_threads(self, io_threads: usize) -> Self {
+        Self { io_threads }
+    }
+
+    /// Starts the I/O threads.
+    ///
+    /// # Errors
+    ///
+    /// When an option is out of its range, or the system has no thread or no file descriptor left.
+    pub fn build(self) -> Result<Context, ContextError> {
+        OptionError::within("io_threads", self.io_threads, 1..=64)?;
+        let start = |number| Reactor::start(format!("ferromq-io-{number}")).map_err(ContextError::Start);
+        let reactors = (0..self.io_threads).map(start).collect::<Result<_, _>>()?;
+        Ok(Context(Arc::new(Inner {
+            reactors,
+            next: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            members: Mutex::default(),
+        })))
+    }
+}

@@ -1,0 +1,175 @@
+//! [`Builder`]: the options of a socket that is yet to be made.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::{Kind, Receives, Sends, Socket};
+use crate::context::{Context, Member};
+use crate::error::BuildError;
+use crate::options::{Keepalive, Options};
+
+/// The options of a [`Socket`], made by [`Context::socket`]. They are set here, once, and hold for all connections of
+/// the socket.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ferromq::{Context, Push};
+///
+/// let context = Context::new()?;
+/// let push = context.socket::<Push>().send_hwm(10_000).linger(Duration::from_secs(5)).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct Builder<T: Kind> {
+    context: Context,
+    options: Options,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Kind> Builder<T> {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, options: Options::default(), kind: PhantomData }
+    }
+
+    /// Makes the socket.
+    ///
+    /// # Errors
+    ///
+    /// When an option is out of its range, or the context is closed.
+    pub fn build(self) -> Result<Socket<T>, BuildError> {
+        self.options.check()?;
+        if self.context.is_closed() {
+            return Err(BuildError::Closed);
+        }
+        let pattern = super::pattern(T::TYPE, &self.options);
+        let core = Core::new(self.context.engine(), self.options, T::TYPE, pattern);
+        let member: Arc<dyn Member> = core.clone();
+        self.context.enroll(Arc::downgrade(&member));
+        Ok(Socket { core, _context: self.context, kind: PhantomData })
+    }
+
+    /// How long the socket, once dropped, goes on sending what is queued: 30 s by default, zero to give it up at once.
+    pub fn linger(self, linger: Duration) -> Self {
+        self.with(|options| options.linger = linger)
+    }
+
+    /// The pause before the first attempt to connect again: 100 ms by default, from 1 ms. It doubles from attempt to
+    /// attempt and is lengthened by a random part of up to its own length, so that peers which have lost the same
+    /// server do not all come back at once. A complete handshake brings it back to the start.
+    pub fn reconnect_interval(self, interval: Duration) -> Self {
+        self.with(|options| options.reconnect_interval = interval)
+    }
+
+    /// The longest pause between two attempts to connect: 5 s by default, not below
+    /// [`reconnect_interval`](Self::reconnect_interval). A peer that breaks the protocol is left alone for about that
+    /// long from the first time on.
+    pub fn reconnect_max(self, max: Duration) -> Self {
+        self.with(|options| options.reconnect_max = max)
+    }
+
+    /// How long one attempt to connect may take before the next address, or the next attempt: 10 s by default, from
+    /// 1 ms; `None` leaves it to the system, which may take minutes.
+    pub fn connect_timeout(self, timeout: Option<Duration>) -> Self {
+        self.with(|options| options.connect_timeout = timeout)
+    }
+
+    /// How long a new connection may take until its handshake is complete: 30 s by default, from 1 ms. A shorter time
+    /// frees what strangers hold sooner; too short a time turns slow peers away.
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.handshake_timeout = timeout)
+    }
+
+    /// The most connections that the system keeps for a bound endpoint until they are accepted: 128 by default, from 1.
+    /// The system may have a limit of its own.
+    pub fn backlog(self, backlog: u32) -> Self {
+        self.with(|options| options.backlog = backlog)
+    }
+
+    /// How the system finds out that an idle peer is gone: see [`Keepalive`], on by default.
+    pub fn keepalive(self, keepalive: Keepalive) -> Self {
+        self.with(|options| options.keepalive = keepalive)
+    }
+
+    /// The bytes that the system buffers for sending, per connection: its own choice by default, which is as a rule the
+    /// best. What lies there is counted as written.
+    pub fn send_buffer(self, bytes: usize) -> Self {
+        self.with(|options| options.send_buffer = Some(bytes))
+    }
+
+    /// The bytes that the system buffers for receiving, per connection: its own choice by default, which is as a rule
+    /// the best.
+    pub fn recv_buffer(self, bytes: usize) -> Self {
+        self.with(|options| options.recv_buffer = Some(bytes))
+    }
+
+    /// Whether IPv6 is used besides IPv4, off by default: for `*` as the host of an endpoint, which then stands for all
+    /// interfaces of both, and for host names. Addresses written as numbers are used in any case.
+    pub fn ipv6(self, ipv6: bool) -> Self {
+        self.with(|options| options.ipv6 = ipv6)
+    }
+
+    /// Whether each queue keeps its newest message only, off by default: for values of which only the latest counts.
+    /// High-water marks mean nothing then, and what is replaced is counted.
+    pub fn conflate(self, conflate: bool) -> Self {
+        self.with(|options| options.conflate = conflate)
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(&mut self.options);
+        self
+    }
+}
+
+impl<T: Sends> Builder<T> {
+    /// The high-water mark for sending: the most messages queued for one peer, 1000 by default, zero for no limit. It
+    /// counts whole messages, exactly, those being written included; what the system has taken is not counted.
+    ///
+    /// A higher mark rides out longer pauses of a peer and costs the memory of what is queued.
+    pub fn send_hwm(self, messages: usize) -> Self {
+        self.with(|options| options.send_hwm = messages)
+    }
+
+    /// How long [`send`](Socket::send) waits for room: without end by default (`None`), zero for not at all.
+    pub fn send_timeout(self, timeout: Option<Duration>) -> Self {
+        self.with(|options| options.send_timeout = timeout)
+    }
+
+    /// Whether only peers with a complete handshake are given messages, off by default.
+    ///
+    /// Without it a peer has its queue from [`connect`](Socket::connect) on, and takes its share of messages before it
+    /// can be reached; what it was given while another could have worked on it waits until it comes.
+    pub fn immediate(self, immediate: bool) -> Self {
+        self.with(|options| options.immediate = immediate)
+    }
+}
+
+impl<T: Receives> Builder<T> {
+    /// The high-water mark for receiving: the most messages queued from one peer, 1000 by default, zero for no limit.
+    /// It counts whole messages, exactly. At the mark the peer is not read from until half of them are taken.
+    pub fn recv_hwm(self, messages: usize) -> Self {
+        self.with(|options| options.recv_hwm = messages)
+    }
+
+    /// How long [`recv`](Socket::recv) waits for a message: without end by default (`None`), zero for not at all.
+    pub fn recv_timeout(self, timeout: Option<Duration>) -> Self {
+        self.with(|options| options.recv_timeout = timeout)
+    }
+
+    /// The most bytes in one incoming message, over all its parts: 64 MiB by default, from 1. A peer that announces
+    /// more is disconnected. Memory is taken as the bytes arrive, never for what is only announced.
+    pub fn max_message_size(self, bytes: usize) -> Self {
+        self.with(|options| options.max_message_size = bytes)
+    }
+}
+
+impl<T: Kind> std::fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("type", &T::TYPE)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

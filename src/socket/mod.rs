@@ -1,0 +1,362 @@
+//! [`Socket`]: the typed face of a socket. Each type of socket has a file of its own.
+
+mod builder;
+mod core;
+mod pattern;
+mod pipes;
+mod pull;
+mod push;
+mod stats;
+mod wait;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use self::builder::Builder;
+use self::core::Core;
+use self::pattern::Pattern;
+pub use self::pull::Pull;
+pub use self::push::Push;
+pub use self::stats::{Dropped, Stats};
+use self::wait::{Attended, Connecting, Receiving, Sending};
+use crate::context::{Context, Member};
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::error::{BindError, Closed, ConnectError, DetachError, RecvError, Refusal, SendError, WaitError};
+use crate::message::Message;
+use crate::options::Options;
+use crate::zmtp::SocketType;
+
+/// A type of socket, such as [`Push`] or [`Pull`].
+pub trait Kind: sealed::Kind {}
+
+/// A type of socket that can send.
+pub trait Sends: Kind {}
+
+/// A type of socket that can receive.
+pub trait Receives: Kind {}
+
+mod sealed {
+    /// What keeps [`Kind`](super::Kind) from being implemented elsewhere.
+    #[expect(unnameable_types, reason = "that is how it keeps others out")]
+    pub trait Kind {
+        /// What the socket calls itself towards its peers.
+        const TYPE: crate::SocketType;
+    }
+}
+
+/// How each type of socket routes: one row for each.
+fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
+    match socket_type {
+        SocketType::Push => push::pattern(options),
+        SocketType::Pull => pull::pattern(),
+        _ => unreachable!("no Kind has this type"),
+    }
+}
+
+/// A socket of the type `T`, made by [`Context::socket`].
+///
+/// It binds and connects to any number of [endpoints](Endpoint), in any order, before and after its peers are there;
+/// it heals its connections by itself. It may be used by many threads and tasks at once, by reference or in an
+/// [`Arc`]. A message is one value, whatever the number of its parts, and reaches one peer whole.
+///
+/// # Closing
+///
+/// Dropping a socket never blocks. What it has accepted is sent in the background for as long as
+/// [`linger`](Builder::linger) allows, and the last handle of its [`Context`] waits for that. [`close`](Self::close)
+/// waits here and now, and hands back what could not be sent.
+pub struct Socket<T: Kind> {
+    core: Arc<Core>,
+    /// Keeps the I/O threads running. Declared behind `core`, so that a last handle waits for what `core` leaves.
+    _context: Context,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl Context {
+    /// A socket of the type `T` with options, for [`Builder::build`] to make.
+    pub fn socket<T: Kind>(&self) -> Builder<T> {
+        Builder::new(self.clone())
+    }
+}
+
+impl<T: Kind> Socket<T> {
+    /// Accepts connections at an endpoint. Returns the endpoint with what was left open filled in: the port that was
+    /// chosen for port `0` or `*`.
+    ///
+    /// A host name is looked up now, which may take as long as the name service likes.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint makes no sense, its name is not found, or the system does not let us listen there. The socket
+    /// is as usable as before.
+    pub fn bind<E>(&self, endpoint: E) -> Result<Endpoint, BindError>
+    where
+        E: TryInto<Endpoint>,
+        EndpointError: From<E::Error>,
+    {
+        self.core.bind(&parse(endpoint)?)
+    }
+
+    /// Connects to an endpoint, now and again whenever the connection is lost, until [`disconnect`](Self::disconnect).
+    ///
+    /// Returns at once. Unless the socket is [`immediate`](Builder::immediate) it may be sent to before there is a
+    /// connection. Connecting twice to one endpoint makes two connections.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint makes no sense. A peer that cannot be reached is not an error: it is tried again.
+    pub fn connect<E>(&self, endpoint: E) -> Result<(), ConnectError>
+    where
+        E: TryInto<Endpoint>,
+        EndpointError: From<E::Error>,
+    {
+        self.core.connect(&parse(endpoint)?)
+    }
+
+    /// Stops accepting at an endpoint, as [`bind`](Self::bind) returned it, and drops the connections that were
+    /// accepted there. The address is free when this returns.
+    ///
+    /// What those peers were not wholly sent goes to others.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is not bound to this endpoint.
+    pub fn unbind<E>(&self, endpoint: E) -> Result<(), DetachError>
+    where
+        E: TryInto<Endpoint>,
+        EndpointError: From<E::Error>,
+    {
+        self.core.unbind(&parse(endpoint)?)
+    }
+
+    /// Ends one connection to an endpoint, spelt as for [`connect`](Self::connect), and does not make it again.
+    ///
+    /// What the peer was not wholly sent goes to others. What came from it can still be received.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is not connected to this endpoint.
+    pub fn disconnect<E>(&self, endpoint: E) -> Result<(), DetachError>
+    where
+        E: TryInto<Endpoint>,
+        EndpointError: From<E::Error>,
+    {
+        self.core.disconnect(&parse(endpoint)?)
+    }
+
+    /// Blocks until at least this many peers are connected, for `timeout` at the longest.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over, or the socket is closed.
+    pub fn wait_connected(&self, peers: usize, timeout: Duration) -> Result<(), WaitError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let connecting = Connecting::new(&self.core, peers);
+        self.core.engine.block_on(connecting, deadline).unwrap_or(Err(WaitError::TimedOut))
+    }
+
+    /// Closes the socket: calls that wait end with an error that says so, and what was accepted is sent, for which it
+    /// has `timeout`. Blocks until that is done.
+    ///
+    /// Returns the messages that could not be sent in time. What was received and not taken is dropped. Closing twice
+    /// does nothing.
+    pub fn close(&self, timeout: Duration) -> Closed {
+        Closed { unsent: self.core.close(Instant::now().checked_add(timeout)) }
+    }
+
+    /// Where the messages of this socket are: counted under one lock, so that the numbers fit together.
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+}
+
+impl<T: Sends> Socket<T> {
+    /// Sends a message, and blocks while there is no room for it: until a peer is there whose queue has room, or the
+    /// [`send_timeout`](Builder::send_timeout) has passed.
+    ///
+    /// That it is accepted does not mean that it has arrived.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over, or the socket is closed. The error gives the message back.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send_within(message.into(), self.core.options.send_timeout)
+    }
+
+    /// Sends a message if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room, or the socket is closed. The error gives the message back.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.core.try_send(&message).map_err(|reason| {
+            // Room is made by the reactor, so somebody must run it by the next try.
+            self.core.engine.attend();
+            SendError::new(message, reason)
+        })
+    }
+
+    /// Sends a message, and blocks while there is no room for it, for `timeout` at the longest.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over, or the socket is closed. The error gives the message back.
+    pub fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Result<(), SendError> {
+        self.send_within(message.into(), Some(timeout))
+    }
+
+    /// Sends a message, and waits while there is no room for it. Runs under any executor.
+    ///
+    /// Dropping the future before it is done drops its message, which has not been sent then.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed. The error gives the message back.
+    pub fn send_async(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + Unpin {
+        Attended::new(&self.core, Sending::new(&self.core, message.into()))
+    }
+
+    #[inline]
+    fn send_within(&self, message: Message, timeout: Option<Duration>) -> Result<(), SendError> {
+        match self.core.try_send(&message) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Full) => self.wait_to_send(message, timeout),
+            Err(reason) => Err(SendError::new(message, reason)),
+        }
+    }
+
+    #[cold]
+    fn wait_to_send(&self, message: Message, timeout: Option<Duration>) -> Result<(), SendError> {
+        let mut sending = Sending::new(&self.core, message);
+        match self.core.engine.block_on(&mut sending, deadline(timeout)) {
+            Some(result) => result,
+            None => sending.give_up(Refusal::TimedOut),
+        }
+    }
+}
+
+impl<T: Receives> Socket<T> {
+    /// Receives a message, and blocks until there is one or the [`recv_timeout`](Builder::recv_timeout) has passed.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over, or the socket is closed.
+    #[inline]
+    pub fn recv(&self) -> Result<Message, RecvError> {
+        self.recv_within(self.core.options.recv_timeout)
+    }
+
+    /// Receives a message if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the socket is closed.
+    pub fn try_recv(&self) -> Result<Message, RecvError> {
+        match self.core.try_recv() {
+            Some(Some(message)) => Ok(message),
+            Some(None) => {
+                // Messages are read by the reactor, so somebody must run it by the next try.
+                self.core.engine.attend();
+                Err(RecvError::Empty)
+            }
+            None => Err(RecvError::Closed),
+        }
+    }
+
+    /// Receives a message, and blocks until there is one, for `timeout` at the longest.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over, or the socket is closed.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError> {
+        self.recv_within(Some(timeout))
+    }
+
+    /// Receives a message, and waits until there is one. Runs under any executor.
+    ///
+    /// Dropping the future before it is done loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed.
+    pub fn recv_async(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + Unpin {
+        Attended::new(&self.core, Receiving::new(&self.core))
+    }
+
+    /// Receives one message after the other, blocking, until the socket is closed.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { socket: self }
+    }
+
+    #[inline]
+    fn recv_within(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
+        match self.core.try_recv() {
+            Some(Some(message)) => Ok(message),
+            Some(None) => self.wait_to_recv(timeout),
+            None => Err(RecvError::Closed),
+        }
+    }
+
+    #[cold]
+    fn wait_to_recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
+        let receiving = Receiving::new(&self.core);
+        self.core.engine.block_on(receiving, deadline(timeout)).unwrap_or(Err(RecvError::TimedOut))
+    }
+}
+
+impl<T: Kind> Drop for Socket<T> {
+    fn drop(&mut self) {
+        if self.core.begin_close() {
+            self.core.linger();
+        }
+    }
+}
+
+impl<T: Kind> fmt::Debug for Socket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("type", &T::TYPE).field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Receives one message after the other; made by [`Socket::iter`].
+///
+/// A [`recv_timeout`](Builder::recv_timeout) does not end it: it waits on.
+#[derive(Debug)]
+pub struct Iter<'a, T: Receives> {
+    socket: &'a Socket<T>,
+}
+
+impl<T: Receives> Iterator for Iter<'_, T> {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.socket.recv_within(None).ok()
+    }
+}
+
+impl<'a, T: Receives> IntoIterator for &'a Socket<T> {
+    type Item = Message;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+fn parse<E>(endpoint: E) -> Result<Endpoint, EndpointError>
+where
+    E: TryInto<Endpoint>,
+    EndpointError: From<E::Error>,
+{
+    Ok(endpoint.try_into()?)
+}
+
+/// When a wait that begins now is over. A time too long for the clock is as good as for ever.
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}

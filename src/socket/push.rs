@@ -1,0 +1,61 @@
+//! PUSH: spreads work over PULL peers.
+
+use super::pattern::Pattern;
+use super::pipes::Pipes;
+use super::{Kind, Sends, sealed};
+use crate::message::Message;
+use crate::options::{Options, mark};
+use crate::pattern::Balancer;
+use crate::slots::Id;
+use crate::zmtp::SocketType;
+
+/// The sending end of a pipeline: each message goes to one of the connected [`Pull`](super::Pull) peers.
+///
+/// Peers that have room take turns, strictly. A peer whose queue is full is passed over until half of it has drained;
+/// when all are full, or there is none, `send` waits. What a lost peer had not wholly received goes to another.
+#[derive(Debug)]
+pub enum Push {}
+
+impl sealed::Kind for Push {
+    const TYPE: SocketType = SocketType::Push;
+}
+
+impl Kind for Push {}
+impl Sends for Push {}
+
+pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
+    Box::new(Balancing(Balancer::new(mark(options.send_hwm))))
+}
+
+struct Balancing(Balancer);
+
+impl Pattern for Balancing {
+    #[inline]
+    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> bool {
+        self.0.send(pipes, message)
+    }
+
+    fn can_send(&self) -> bool {
+        self.0.has_room()
+    }
+
+    fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
+        self.0.join(pipes, peer);
+    }
+
+    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) {
+        self.0.lose(pipes, peer, unsent, expected);
+    }
+
+    fn leave(&mut self, peer: Id) {
+        self.0.leave(peer);
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+
+    fn drain(&mut self) -> Vec<Message> {
+        self.0.drain()
+    }
+}

@@ -1,0 +1,182 @@
+//! What callers wait for, as futures. A blocking call waits for the same futures as its `async` twin.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::core::{Core, Phase};
+use crate::context::Attendance;
+use crate::error::{RecvError, Refusal, SendError, WaitError};
+use crate::message::Message;
+use crate::pipe::{Ticket, Wakes};
+
+/// Waits for room, and sends.
+pub(super) struct Sending<'a> {
+    core: &'a Core,
+    /// Gone once it is sent.
+    message: Option<Message>,
+    ticket: Ticket,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn new(core: &'a Core, message: Message) -> Self {
+        Self { core, message: Some(message), ticket: Ticket::default() }
+    }
+
+    /// Gives up and takes the message back.
+    pub(super) fn give_up(mut self, reason: Refusal) -> Result<(), SendError> {
+        self.message.take().map_or(Ok(()), |message| Err(SendError::new(message, reason)))
+    }
+
+    /// Tries once, and waits if there is no room.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let Some(message) = self.message.take() else { return Poll::Ready(Ok(())) };
+        match self.core.try_send(&message) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Refusal::Full) => {
+                let mut state = self.core.lock();
+                if state.phase == Phase::Open && !state.pattern.can_send() {
+                    state.senders.wait(&mut self.ticket, context.waker());
+                } else {
+                    // Things have changed since: try again.
+                    context.waker().wake_by_ref();
+                }
+                drop(state);
+                self.message = Some(message);
+                Poll::Pending
+            }
+            Err(reason) => Poll::Ready(Err(SendError::new(message, reason))),
+        }
+    }
+}
+
+impl Future for Sending<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().poll_send(context)
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        // All senders are woken together, so there is nothing to pass on.
+        self.core.lock().senders.leave(&mut self.ticket);
+    }
+}
+
+/// Waits for a message.
+pub(super) struct Receiving<'a> {
+    core: &'a Core,
+    ticket: Ticket,
+}
+
+impl<'a> Receiving<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        Self { core, ticket: Ticket::default() }
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
+        let mut state = self.core.lock();
+        if let Some(message) = state.recv() {
+            state.receivers.leave(&mut self.ticket);
+            let resume = state.pipes.take_resume();
+            drop(state);
+            if let Some(carrier) = resume {
+                carrier.resume();
+            }
+            return Poll::Ready(Ok(message));
+        }
+        if state.phase != Phase::Open {
+            return Poll::Ready(Err(RecvError::Closed));
+        }
+        state.receivers.wait(&mut self.ticket, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Future for Receiving<'_> {
+    type Output = Result<Message, RecvError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().poll_recv(context)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        let mut wakes = Wakes::default();
+        let mut state = self.core.lock();
+        if state.receivers.leave(&mut self.ticket) && state.pattern.can_recv() {
+            // Woken for a message that it does not take: somebody else is to have it.
+            state.receivers.wake(1, &mut wakes);
+        }
+        drop(state);
+        wakes.wake();
+    }
+}
+
+/// Waits until so many peers are connected.
+pub(super) struct Connecting<'a> {
+    core: &'a Core,
+    peers: usize,
+    ticket: Ticket,
+}
+
+impl<'a> Connecting<'a> {
+    pub(super) fn new(core: &'a Core, peers: usize) -> Self {
+        Self { core, peers, ticket: Ticket::default() }
+    }
+}
+
+impl Future for Connecting<'_> {
+    type Output = Result<(), WaitError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut state = this.core.lock();
+        if state.phase != Phase::Open {
+            return Poll::Ready(Err(WaitError::Closed));
+        }
+        if state.pipes.stats.peers >= this.peers {
+            return Poll::Ready(Ok(()));
+        }
+        state.connecting.wait(&mut this.ticket, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.core.lock().connecting.leave(&mut self.ticket);
+    }
+}
+
+/// A wait under somebody else's executor: while it lasts, the I/O thread runs the reactor.
+pub(super) struct Attended<'a, F> {
+    core: &'a Core,
+    wait: F,
+    attendance: Option<Attendance>,
+}
+
+impl<'a, F> Attended<'a, F> {
+    pub(super) fn new(core: &'a Core, wait: F) -> Self {
+        Self { core, wait, attendance: None }
+    }
+}
+
+impl<F: Future + Unpin> Future for Attended<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let result = Pin::new(&mut this.wait).poll(context);
+        if result.is_ready() {
+            this.attendance = None;
+        } else {
+            this.attendance.get_or_insert_with(|| this.core.engine.attendance());
+            // Help before you wait: what this task has sent must not lie about while it sleeps.
+            this.core.engine.flush();
+        }
+        result
+    }
+}

@@ -102,9 +102,9 @@ impl Handle {
     }
 
     /// As [`Handle::forget`], and waits until it is done.
-    pub(crate) fn forget_now(&self, key: Key) {
+    pub(crate) fn forget_now(&self, key: Key, ending: Ending) {
         let done = Arc::new(Done::default());
-        self.0.command(Command::Forget(key, Ending::Abrupt, Some(done.clone())));
+        self.0.command(Command::Forget(key, ending, Some(done.clone())));
         self.block_on(Wait { done, ticket: Ticket::default() }, None);
     }
 

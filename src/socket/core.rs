@@ -197,7 +197,7 @@ impl Core {
             state.forsake(peer);
         }
         drop(state);
-        self.engine.forget_now(attachment.key);
+        self.engine.forget_now(attachment.key, Ending::Abrupt);
         if let Some(peer) = attachment.peer {
             let wakes = self.part(peer);
             wakes.wake();
@@ -230,13 +230,11 @@ impl Core {
     pub(crate) fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
         let drain = Drain { core: self, ticket: Ticket::default() };
         let drained = self.engine.block_on(drain, deadline).is_some();
+        let ending = if drained { self.farewell() } else { Ending::Abrupt };
         let attachments = std::mem::take(&mut self.lock().attachments);
         for attachment in attachments {
-            match drained {
-                true => self.engine.forget(attachment.key, self.farewell()),
-                // What its wires had begun to write comes back meanwhile.
-                false => self.engine.forget_now(attachment.key),
-            }
+            // Meanwhile what its wires had begun to write comes back.
+            self.engine.forget_now(attachment.key, ending);
         }
         let mut state = self.lock();
         state.phase = Phase::Closed;

@@ -42,7 +42,7 @@ mod sealed {
     #[expect(unnameable_types, reason = "that is how it keeps others out")]
     pub trait Kind {
         /// What the socket calls itself towards its peers.
-        const TYPE: crate::SocketType;
+        const TYPE: crate::zmtp::SocketType;
     }
 }
 

@@ -4,7 +4,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::Violation;
-use super::command::{self, Command, Context, Ping};
+use super::command::{self, Command, Ping};
 use super::decoder::{Body, Decoded, Decoder};
 use super::handshake::{Config, Handshake, PeerInfo};
 use super::timers::{Timer, Timers};
@@ -26,10 +26,8 @@ pub(crate) struct Connection {
     timers: Timers,
     /// The peer, until somebody has asked what happened.
     ready: Option<Box<PeerInfo>>,
-    /// What the handshake has to say; in traffic it is written soon, and then holds no memory.
+    /// What the protocol has to say: the handshake, then answers to PINGs. Once it is written it holds no memory.
     output: Vec<u8>,
-    /// The answer to the newest PING. One is enough to show that we live, and a flood of PINGs fills no memory.
-    pong: Option<Context>,
 }
 
 /// What happened to a connection.
@@ -58,7 +56,7 @@ impl Connection {
             timers.set(Timer::Handshake, now, timeout);
         }
         let handshake = Handshake::new(config.clone(), &mut output);
-        Self { phase: Phase::Handshake(Box::new(handshake)), timers, ready: None, output, pong: None }
+        Self { phase: Phase::Handshake(Box::new(handshake)), timers, ready: None, output }
     }
 
     /// Takes octets, in order, and appends whole messages, at most `room` of them. Returns how many octets were taken;
@@ -108,15 +106,12 @@ impl Connection {
     /// Appends what the protocol itself has to say, and forgets it. To be called when everything given before is
     /// written, so that answers the peer does not read pile up nowhere.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&mem::take(&mut self.output));
-        if let Some(context) = self.pong.take() {
-            command::put_pong(out, context);
-        }
+        out.append(&mut mem::take(&mut self.output));
     }
 
     /// Whether the protocol itself has something to say.
     pub(crate) fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.pong.is_some()
+        !self.output.is_empty()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something else happens before.
@@ -173,7 +168,10 @@ impl Connection {
         let Command { name, data } = Command::parse(body)?;
         if name == command::PING {
             let Ping { ttl, context } = Ping::parse(data)?;
-            self.pong = Some(context);
+            // Who sends PINGs and does not read the answers gets no more of them, so that they fill no memory.
+            if self.output.len() < ANSWERS {
+                command::put_pong(&mut self.output, context);
+            }
             if !ttl.is_zero() {
                 self.timers.set(Timer::Silence, now, ttl);
             }
@@ -181,6 +179,9 @@ impl Connection {
         Ok(())
     }
 }
+
+/// The most octets of answers to wait for a peer to read them.
+const ANSWERS: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests;

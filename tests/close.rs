@@ -1,0 +1,421 @@
+//! The end of sockets and contexts: nothing hangs, nothing that could be sent is lost, and what could not be is handed back
+//! or counted.
+
+mod common;
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DeadPort, PATIENCE, eventually, number_of, numbered, pair, raw, within};
+use ferromq::{Context, Message, Pull, Push, RecvError, Refusal, Socket, WaitError};
+
+/// What a call that does not wait may take on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// Measures a call that must not wait.
+#[track_caller]
+fn at_once<T>(what: &str, call: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let value = call();
+    assert!(start.elapsed() < AT_ONCE, "{what} took {:?}", start.elapsed());
+    value
+}
+
+/// A PUSH that holds so many messages for a peer that is not there.
+fn loaded(ctx: &Context, at: &DeadPort, messages: u32, linger: Duration) -> Socket<Push> {
+    let push = ctx.socket::<Push>().send_hwm(0).linger(linger);
+    let push = push
+        .reconnect_interval(Duration::from_millis(10))
+        .reconnect_max(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    push.connect(at.endpoint()).unwrap();
+    for number in 0..messages {
+        push.send(numbered(0, number, 50)).unwrap();
+    }
+    push
+}
+
+#[track_caller]
+fn assert_receives(pull: &Socket<Pull>, messages: u32) {
+    for number in 0..messages {
+        assert_eq!(number_of(&pull.recv_timeout(PATIENCE).unwrap()), (0, number));
+    }
+}
+
+#[test]
+fn all_that_was_sent_before_socket_and_context_were_dropped_arrives() {
+    within(PATIENCE, || {
+        const MESSAGES: u32 = 20_000; // more than the kernel buffers
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let pull = theirs.socket::<Pull>().build().unwrap();
+        let push = ours.socket::<Push>().send_hwm(0).build().unwrap();
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        for number in 0..MESSAGES {
+            push.send(numbered(0, number, 1000)).unwrap();
+        }
+        at_once("dropping the socket", || drop(push));
+        thread::scope(|scope| {
+            let end = scope.spawn(|| drop(ours));
+            assert_receives(&pull, MESSAGES);
+            end.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn all_that_was_sent_before_the_peer_was_there_arrives_too() {
+    within(PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let port = DeadPort::new();
+        let push = loaded(&ours, &port, 1000, PATIENCE);
+        at_once("dropping the socket", || drop(push));
+        thread::scope(|scope| {
+            let end = common::blocked(scope, move || drop(ours));
+            assert!(!end.is_finished(), "the context waits for what the socket left");
+            let pull = theirs.socket::<Pull>().build().unwrap();
+            pull.bind(port.release()).unwrap();
+            assert_receives(&pull, 1000);
+            end.join().unwrap();
+        });
+    });
+}
+
+/// A peer that says nothing but reads slowly, too, gets the rest: the connection is not torn down over its head.
+#[test]
+fn a_slow_reader_gets_the_rest_after_the_end() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().build().unwrap();
+        let mut peer = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+        push.wait_connected(1, PATIENCE).unwrap();
+        for number in 0..100 {
+            push.send(numbered(0, number, 50_000)).unwrap();
+        }
+        // Something of the peer's that we shall never read must not make the kernel throw our octets away.
+        peer.write(&raw::message(&[b"unasked"]).repeat(10));
+        drop(push);
+        for number in 0..100 {
+            assert_eq!(number_of(&Message::from(peer.single())), (0, number));
+        }
+        peer.expect_closed(PATIENCE);
+    });
+}
+
+#[test]
+fn close_hands_back_what_nobody_took() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let port = DeadPort::new();
+        let push = loaded(&ctx, &port, 5, PATIENCE);
+        push.send(["many", "", "parts"]).unwrap();
+        let deadline = Duration::from_millis(50);
+        let start = Instant::now();
+        let report = push.close(deadline);
+        assert!(
+            (deadline..deadline + AT_ONCE).contains(&start.elapsed()),
+            "closing took {:?}",
+            start.elapsed()
+        );
+        let mut expected: Vec<_> = (0..5).map(|number| numbered(0, number, 50)).collect();
+        expected.push(Message::from(["many", "", "parts"]));
+        assert_eq!(report.unsent, expected);
+        let stats = push.stats();
+        assert_eq!((stats.accepted, stats.returned, stats.queued, stats.written), (6, 6, 0, 0));
+        assert_eq!(stats.dropped.total(), 0);
+        at_once("dropping a closed socket and its context", || drop((push, ctx)));
+    });
+}
+
+#[test]
+fn close_hands_back_only_what_the_peer_has_not_been_given() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().send_hwm(10).build().unwrap();
+        let mut peer = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+        push.wait_connected(1, PATIENCE).unwrap();
+        let mut accepted = 0;
+        while push.send_timeout(numbered(0, accepted, 200_000), Duration::from_millis(100)).is_ok() {
+            accepted += 1;
+        }
+        let report = push.close(Duration::from_millis(50));
+        let unsent: Vec<_> = report.unsent.iter().map(|message| number_of(message).1).collect();
+        let stats = push.stats();
+        assert_eq!(
+            stats.accepted,
+            stats.written + stats.returned + stats.dropped.total() + stats.queued,
+            "{stats:?}"
+        );
+        assert_eq!((stats.accepted, stats.returned), (accepted.into(), unsent.len() as u64));
+        let given = accepted - unsent.len() as u32;
+        assert_eq!(unsent, (given..accepted).collect::<Vec<_>>(), "the last ones, in order");
+        assert!(unsent.len() > 5, "the queue was at its mark, or had drained by less than half");
+
+        let mut got = 0;
+        while let Some(parts) = peer.message() {
+            assert_eq!(number_of(&Message::from(&parts[0][..])), (0, got));
+            got += 1;
+        }
+        assert!(got <= given, "{got} messages came, and from {given} on they were handed back");
+    });
+}
+
+#[test]
+fn close_hands_back_nothing_when_all_is_sent() {
+    within(PATIENCE, || {
+        let (push, pull) = pair(&Context::new().unwrap());
+        for number in 0..500 {
+            push.send(numbered(0, number, 50)).unwrap();
+        }
+        let report = push.close(PATIENCE);
+        assert!(report.unsent.is_empty());
+        assert_eq!(push.stats().written, 500);
+        assert_receives(&pull, 500);
+        eventually("the PULL sees the PUSH go", || pull.stats().peers == 0);
+    });
+}
+
+#[test]
+fn a_closed_socket_refuses_everything_and_says_so() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (push, pull) = pair(&ctx);
+        push.close(Duration::ZERO);
+        pull.close(Duration::ZERO);
+        for error in [
+            push.send("keep me").unwrap_err(),
+            push.try_send("keep me").unwrap_err(),
+            push.send_timeout("keep me", PATIENCE).unwrap_err(),
+            futures_executor::block_on(push.send_async("keep me")).unwrap_err(),
+        ] {
+            assert_eq!((error.reason(), error.message()), (Refusal::Closed, &Message::from("keep me")));
+        }
+        assert_eq!(pull.recv(), Err(RecvError::Closed));
+        assert_eq!(pull.try_recv(), Err(RecvError::Closed));
+        assert_eq!(pull.recv_timeout(PATIENCE), Err(RecvError::Closed));
+        assert_eq!(futures_executor::block_on(pull.recv_async()), Err(RecvError::Closed));
+        assert_eq!((&pull).into_iter().count(), 0);
+        assert_eq!(pull.wait_connected(1, PATIENCE), Err(WaitError::Closed));
+        push.bind("tcp://127.0.0.1:0").unwrap_err();
+        push.connect("tcp://127.0.0.1:1").unwrap_err();
+        push.unbind("tcp://127.0.0.1:1").unwrap_err();
+        push.disconnect("tcp://127.0.0.1:1").unwrap_err();
+        assert!(push.close(PATIENCE).unsent.is_empty(), "closing again does nothing");
+        eventually("the peers are gone", || push.stats().peers == 0);
+        assert_eq!(push.stats().accepted, 0);
+    });
+}
+
+/// Several threads close the same socket: each message is handed back to exactly one of them.
+#[test]
+fn closing_from_many_threads_hands_each_message_back_once() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let port = DeadPort::new();
+        let push = &loaded(&ctx, &port, 100, PATIENCE);
+        let start = &Barrier::new(4);
+        let unsent: Vec<_> = thread::scope(|scope| {
+            let close = || {
+                start.wait();
+                push.close(Duration::from_millis(20)).unsent
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(close)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let unsent: Vec<_> = unsent.iter().map(|message| number_of(message).1).collect();
+        assert_eq!(unsent, (0..100).collect::<Vec<_>>());
+        assert_eq!(push.stats().returned, 100);
+    });
+}
+
+#[test]
+fn dropping_a_socket_never_waits() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        for _ in 0..10 {
+            let port = DeadPort::new();
+            let push = loaded(&ctx, &port, 100, Duration::from_millis(500));
+            at_once("dropping a socket whose peer is not there", || drop(push));
+
+            let push = ctx.socket::<Push>().send_hwm(4).linger(Duration::from_millis(500)).build().unwrap();
+            let _stalled = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+            push.wait_connected(1, PATIENCE).unwrap();
+            while push.send_timeout(vec![0; 1_000_000], Duration::from_millis(10)).is_ok() {}
+            at_once("dropping a socket whose peer does not read", || drop(push));
+        }
+    });
+}
+
+#[test]
+fn the_last_handle_of_a_context_waits_no_longer_than_the_linger_time() {
+    within(PATIENCE, || {
+        let linger = Duration::from_millis(300);
+        let ctx = Context::new().unwrap();
+        let port = DeadPort::new();
+        drop(loaded(&ctx, &port, 3, linger));
+        let stalled = ctx.socket::<Push>().send_hwm(4).linger(linger).build().unwrap();
+        let _peer = raw::Peer::dial(stalled.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+        stalled.wait_connected(1, PATIENCE).unwrap();
+        while stalled.send_timeout(vec![0; 1_000_000], Duration::from_millis(10)).is_ok() {}
+        let start = Instant::now();
+        drop(stalled);
+        let other = ctx.clone();
+        at_once("dropping a handle that is not the last", || drop(ctx));
+        drop(other);
+        let waited = start.elapsed();
+        assert!(
+            (linger..linger + 2 * AT_ONCE).contains(&waited),
+            "waited {waited:?} for a linger time of {linger:?}"
+        );
+    });
+}
+
+#[test]
+fn without_linger_the_context_ends_at_once() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let port = DeadPort::new();
+        let push = loaded(&ctx, &port, 1000, Duration::ZERO);
+        at_once("dropping both", || {
+            drop(push);
+            drop(ctx);
+        });
+    });
+}
+
+#[test]
+fn the_context_does_not_wait_once_everything_is_sent() {
+    within(PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let pull = theirs.socket::<Pull>().build().unwrap();
+        let push = ours.socket::<Push>().linger(PATIENCE).build().unwrap();
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        push.send("only this").unwrap();
+        assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "only this");
+        let never_used = ours.socket::<Push>().linger(PATIENCE).build().unwrap();
+        let never_connected = ours.socket::<Push>().linger(PATIENCE).build().unwrap();
+        never_connected.connect(DeadPort::new().endpoint()).unwrap();
+        at_once("dropping all of it", || drop((push, never_used, never_connected, ours)));
+    });
+}
+
+/// The sockets hold what they need of their context.
+#[test]
+fn sockets_go_on_when_the_handle_of_their_context_is_dropped() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (push, pull) = pair(&ctx);
+        at_once("dropping the context", || drop(ctx));
+        for number in 0..100 {
+            push.send(numbered(0, number, 0)).unwrap();
+        }
+        assert_receives(&pull, 100);
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        pull.wait_connected(2, PATIENCE).unwrap();
+        for number in 0..100 {
+            push.send(numbered(1, number, 0)).unwrap();
+        }
+        drop(push); // and what it leaves behind is still sent
+        let mut rest: Vec<_> = (0..100).map(|_| number_of(&pull.recv_timeout(PATIENCE).unwrap())).collect();
+        rest.sort_unstable();
+        assert_eq!(rest, (0..100).map(|number| (1, number)).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn what_a_closed_pull_had_not_read_is_unconfirmed_for_its_peer() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (push, pull) = pair(&ctx);
+        for _ in 0..10 {
+            push.send("never read").unwrap();
+        }
+        eventually("all have come", || pull.stats().waiting == 10);
+        pull.close(Duration::ZERO);
+        eventually("the loss is noticed", || push.stats().peers == 0);
+        assert_eq!(push.stats().unconfirmed, 10);
+        assert_eq!(pull.stats().delivered, 0);
+    });
+}
+
+#[test]
+fn a_hundred_sockets_that_connect_while_the_listener_ends_do_no_harm() {
+    within(PATIENCE, || {
+        for _ in 0..3 {
+            let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+            let pull = theirs.socket::<Pull>().build().unwrap();
+            let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+            let start = &Barrier::new(5);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        start.wait();
+                        let open = |_| {
+                            let push = ours.socket::<Push>().linger(Duration::ZERO).build().unwrap();
+                            push.connect(&at).unwrap();
+                            drop(push.try_send("hello"));
+                            push
+                        };
+                        (0..25).map(open).for_each(drop);
+                    });
+                }
+                start.wait();
+                drop(pull);
+                drop(theirs);
+            });
+            at_once("the end of the context", || drop(ours));
+        }
+    });
+}
+
+#[test]
+fn sockets_and_contexts_can_end_in_any_order_and_from_any_thread() {
+    within(PATIENCE, || {
+        for turn in 0..60 {
+            let ctx = Context::new().unwrap();
+            let push = ctx.socket::<Push>().linger(Duration::from_millis(20)).build().unwrap();
+            let pull = ctx.socket::<Pull>().build().unwrap();
+            pull.connect(push.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+            push.send("on its way").unwrap();
+            thread::scope(|scope| {
+                let mut ends: Vec<Box<dyn FnOnce() + Send>> =
+                    vec![Box::new(|| drop(push)), Box::new(|| drop(pull)), Box::new(|| drop(ctx))];
+                ends.rotate_left(turn % 3);
+                for end in ends {
+                    if turn % 2 == 0 { end() } else { drop(scope.spawn(end)) }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn many_contexts_leave_no_thread_behind() {
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    within(PATIENCE, move || {
+        let before = threads();
+        for _ in 0..100 {
+            let (push, pull) = pair(&Context::builder().io_threads(2).build().unwrap());
+            push.send("hello").unwrap();
+            pull.recv_timeout(PATIENCE).unwrap();
+        }
+        // Other tests come and go meanwhile, each with a few threads.
+        eventually("the threads of all those contexts have ended", || threads() < before + 50);
+    });
+}
+
+#[test]
+fn many_sockets_leave_no_file_open() {
+    let files = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    within(PATIENCE, move || {
+        let ctx = Context::new().unwrap();
+        let before = files();
+        for _ in 0..300 {
+            let (push, pull) = pair(&ctx);
+            push.send("hello").unwrap();
+            pull.recv_timeout(PATIENCE).unwrap();
+        }
+        eventually("the files of all those sockets are closed", || files() < before + 200);
+    });
+}

@@ -1,0 +1,24 @@
+//! What the socket tests share. Every test file uses another part of it, hence the `allow`.
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+pub mod noise;
+pub mod ports;
+pub mod raw;
+pub mod tally;
+pub mod wait;
+
+pub use ports::DeadPort;
+pub use tally::{Rng, Tally, number_of, numbered};
+pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};
+
+use ferromq::{Context, Pull, Push, Socket};
+
+/// A PUSH and a PULL of one context, connected to each other.
+pub fn pair(ctx: &Context) -> (Socket<Push>, Socket<Pull>) {
+    let push = ctx.socket::<Push>().build().unwrap();
+    let pull = ctx.socket::<Pull>().build().unwrap();
+    pull.connect(push.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    push.wait_connected(1, PATIENCE).unwrap();
+    pull.wait_connected(1, PATIENCE).unwrap();
+    (push, pull)
+}

@@ -1,0 +1,295 @@
+//! A peer that goes and comes again is found again, and the user's code knows nothing of it.
+
+mod common;
+
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{DeadPort, PATIENCE, Tally, eventually, number_of, numbered, raw, within};
+use ferromq::{Context, Endpoint, Message, Pull, Push, RecvError, Refusal, Socket};
+
+const RESTARTS: usize = 10;
+/// How many messages each life of the listener has to see before it ends.
+const EACH_LIFE: usize = 200;
+const SOON: Duration = Duration::from_millis(10);
+
+fn dialling_push(ctx: &Context) -> Socket<Push> {
+    ctx.socket::<Push>().send_hwm(100).reconnect_interval(SOON).reconnect_max(10 * SOON).build().unwrap()
+}
+
+/// Binds where another socket was bound until now.
+#[track_caller]
+fn bind_again(pull: &Socket<Pull>, at: &Endpoint) {
+    assert_eq!(pull.bind(at).unwrap(), *at);
+}
+
+/// Sends numbered messages until told to stop; nothing in it knows of connections. Returns how many.
+fn send_until(stop: &AtomicBool, push: &Socket<Push>) -> u32 {
+    for number in 0.. {
+        if stop.load(SeqCst) {
+            return number;
+        }
+        push.send(numbered(0, number, 100)).unwrap();
+    }
+    unreachable!()
+}
+
+fn receive(pull: &Socket<Pull>, count: usize, tally: &mut Tally) {
+    for _ in 0..count {
+        tally.note(&pull.recv_timeout(PATIENCE).unwrap());
+    }
+}
+
+/// Everything that was accepted came once, or was counted as unconfirmed. Lost may only be what was on its way, or
+/// received and not yet read, when a listener went.
+fn assert_accounted(push: &Socket<Push>, tallies: &[Tally], sent: u32) {
+    let received = Tally::assert_no_duplicates(tallies) as u64;
+    let stats = push.stats();
+    assert_eq!((stats.accepted, stats.queued, stats.dropped.total()), (sent.into(), 0, 0), "{stats:?}");
+    assert!(received <= u64::from(sent));
+    assert!(u64::from(sent) - received <= stats.unconfirmed, "{received} received, {stats:?}");
+}
+
+#[test]
+fn a_listener_that_is_stopped_and_restarted_ten_times_is_found_each_time() {
+    within(2 * PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let push = &dialling_push(&ours);
+        let new_pull = || theirs.socket::<Pull>().recv_hwm(50).build().unwrap();
+        let mut pull = new_pull();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        push.connect(&at).unwrap();
+
+        let stop = &AtomicBool::new(false);
+        let mut tallies = Vec::new();
+        let sent = thread::scope(|scope| {
+            let sender = scope.spawn(|| send_until(stop, push));
+            for _ in 0..RESTARTS {
+                let mut tally = Tally::default();
+                receive(&pull, EACH_LIFE, &mut tally);
+                tally.assert_in_order();
+                tallies.push(tally);
+                pull.close(Duration::ZERO);
+                pull = new_pull();
+                bind_again(&pull, &at);
+            }
+            tallies.push(finish(&pull, stop, push));
+            sender.join().unwrap()
+        });
+        assert_accounted(push, &tallies, sent);
+    });
+}
+
+/// Stops the sender and takes what is left.
+fn finish(pull: &Socket<Pull>, stop: &AtomicBool, push: &Socket<Push>) -> Tally {
+    let mut tally = Tally::default();
+    receive(pull, EACH_LIFE, &mut tally);
+    stop.store(true, SeqCst);
+    loop {
+        match pull.recv_timeout(Duration::from_millis(20)) {
+            Ok(message) => tally.note(&message),
+            Err(error) => {
+                assert_eq!(error, RecvError::TimedOut);
+                let stats = push.stats();
+                if stats.queued == 0 && pull.stats().received >= stats.written - stats.unconfirmed {
+                    return tally;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_unbinds_and_binds_again_ten_times_keeps_what_it_had_received() {
+    within(2 * PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let push = &dialling_push(&ours);
+        let pull = &theirs.socket::<Pull>().recv_hwm(50).build().unwrap();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        push.connect(&at).unwrap();
+
+        let stop = &AtomicBool::new(false);
+        let mut tally = Tally::default();
+        let sent = thread::scope(|scope| {
+            let sender = scope.spawn(|| send_until(stop, push));
+            for _ in 0..RESTARTS {
+                receive(pull, EACH_LIFE, &mut tally);
+                pull.unbind(&at).unwrap();
+                bind_again(pull, &at);
+            }
+            receive(pull, EACH_LIFE, &mut tally);
+            stop.store(true, SeqCst);
+            let sent = sender.join().unwrap();
+            eventually("all is written", || push.stats().queued == 0);
+            while let Ok(message) = pull.recv_timeout(Duration::from_millis(300)) {
+                tally.note(&message);
+            }
+            sent
+        });
+        assert_accounted(push, &[tally], sent);
+    });
+}
+
+#[test]
+fn the_listening_side_may_be_the_sender() {
+    within(2 * PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let pull = ours.socket::<Pull>().reconnect_interval(SOON).reconnect_max(10 * SOON).build().unwrap();
+        let at = DeadPort::new().release();
+        pull.connect(&at).unwrap();
+        for life in 0..RESTARTS as u32 {
+            let push = theirs.socket::<Push>().build().unwrap();
+            push.bind(&at).unwrap();
+            for number in 0..100 {
+                push.send(numbered(life, number, 10)).unwrap(); // waits for the PULL to come
+            }
+            drop(push); // lingers until all is written
+            for number in 0..100 {
+                assert_eq!(number_of(&pull.recv_timeout(PATIENCE).unwrap()), (life, number));
+            }
+            eventually("the end of the PUSH is noticed", || pull.stats().peers == 0);
+        }
+    });
+}
+
+#[test]
+fn every_dialler_of_a_restarted_listener_comes_back() {
+    within(PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let pull = theirs.socket::<Pull>().build().unwrap();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        let pushes: Vec<_> = (0..20).map(|_| dialling_push(&ours)).collect();
+        pushes.iter().for_each(|push| push.connect(&at).unwrap());
+        for _ in 0..3 {
+            pull.wait_connected(20, PATIENCE).unwrap();
+            pull.unbind(&at).unwrap();
+            eventually("all are gone", || pull.stats().peers == 0);
+            bind_again(&pull, &at);
+        }
+        pull.wait_connected(20, PATIENCE).unwrap();
+        for (push, number) in pushes.iter().zip(0..) {
+            push.send(numbered(0, number, 0)).unwrap();
+        }
+        let heard: HashSet<_> = (0..20).map(|_| number_of(&pull.recv_timeout(PATIENCE).unwrap())).collect();
+        assert_eq!(heard.len(), 20);
+    });
+}
+
+/// What was queued while the listener was away is not lost, and comes before what is sent later.
+#[test]
+fn messages_sent_while_the_listener_is_away_wait_for_it() {
+    within(PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let push = dialling_push(&ours);
+        let pull = theirs.socket::<Pull>().build().unwrap();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        push.connect(&at).unwrap();
+        push.send(numbered(0, 0, 0)).unwrap();
+        assert_eq!(number_of(&pull.recv_timeout(PATIENCE).unwrap()), (0, 0));
+        pull.unbind(&at).unwrap();
+        eventually("the loss is noticed", || push.stats().peers == 0);
+
+        for number in 1..=100 {
+            push.try_send(numbered(0, number, 0)).unwrap();
+        }
+        assert_eq!(push.try_send("the mark holds meanwhile").unwrap_err().reason(), Refusal::Full);
+        bind_again(&pull, &at);
+        for number in 1..=100 {
+            assert_eq!(number_of(&pull.recv_timeout(PATIENCE).unwrap()), (0, number));
+        }
+        assert_eq!(push.stats().unconfirmed, 1);
+    });
+}
+
+/// What is half written when the connection goes is sent again, whole, on the next one.
+#[test]
+fn a_half_written_message_starts_anew_on_the_next_connection() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let push = dialling_push(&ctx);
+        push.connect(format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+        let body: Vec<u8> = (0..30_000_000_u32).map(|i| (i % 251) as u8).collect();
+        push.send(body.clone()).unwrap();
+        for _ in 0..3 {
+            let mut pull = raw::Peer::answer(&listener, "PULL");
+            pull.read(100_000);
+            pull.reset();
+        }
+        let mut pull = raw::Peer::answer(&listener, "PULL");
+        assert!(pull.single() == body);
+        eventually("it is counted", || push.stats().written == 1);
+        assert_eq!(push.stats().unconfirmed, 0);
+    });
+}
+
+/// Counts the attempts of a socket to reach a peer that treats each of them in this manner.
+fn attempts_in_a_second(interval: Duration, treat: fn(raw::Peer)) -> u32 {
+    let ctx = Context::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("tcp://{}", listener.local_addr().unwrap());
+    let push = ctx.socket::<Push>().reconnect_interval(interval).reconnect_max(interval).build().unwrap();
+    push.connect(&at).unwrap();
+    let (attempts, stop) = (&AtomicU32::new(0), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                treat(raw::Peer::accept(&listener));
+                attempts.fetch_add(1, SeqCst);
+            }
+        });
+        eventually("there is a first attempt", || attempts.load(SeqCst) > 0);
+        let start = Instant::now();
+        eventually("a second is over", || start.elapsed() >= Duration::from_secs(1));
+        stop.store(true, SeqCst);
+        let attempts = attempts.load(SeqCst);
+        drop(std::net::TcpStream::connect(raw::address(&at))); // for the thread to see that it is to stop
+        attempts
+    })
+}
+
+#[test]
+fn a_peer_that_hangs_up_is_tried_again_at_the_interval_and_not_faster() {
+    within(PATIENCE, || {
+        for hang_up in
+            [|_| {}, |mut peer: raw::Peer| peer.write(&raw::greeting(3, 1, "NULL"))] as [fn(raw::Peer); 2]
+        {
+            let attempts = attempts_in_a_second(Duration::from_millis(50), hang_up);
+            assert!((3..=40).contains(&attempts), "{attempts} attempts in a second at an interval of 50 ms");
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_violates_the_protocol_is_not_tried_faster_than_at_the_interval() {
+    within(PATIENCE, || {
+        let violations: [fn(raw::Peer); 3] = [
+            |mut peer| peer.dribble(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            |mut peer| peer.write(&[raw::greeting(3, 1, "NULL"), raw::ready("PUB")].concat()),
+            |mut peer| peer.write(&[raw::greeting(3, 1, "NULL"), raw::command("ERROR", b"\x03400")].concat()),
+        ];
+        for violation in violations {
+            let attempts = attempts_in_a_second(Duration::from_millis(50), violation);
+            assert!(attempts <= 40, "{attempts} attempts in a second at an interval of 50 ms");
+        }
+    });
+}
+
+#[test]
+fn a_dialler_finds_a_listener_that_comes_late() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let port = DeadPort::new();
+        let push = dialling_push(&ctx);
+        push.connect(port.endpoint()).unwrap();
+        push.send("waiting").unwrap();
+        assert!(push.wait_connected(1, Duration::from_millis(100)).is_err(), "nobody listens yet");
+        let listener = port.listen();
+        let mut pull = raw::Peer::answer(&listener, "PULL");
+        push.wait_connected(1, PATIENCE).unwrap();
+        assert_eq!(Message::from(pull.single()), "waiting");
+    });
+}

@@ -1,4 +1,54 @@
-//! Messages between processes, without a broker in the middle.
+//! Messages between processes, with no broker in the middle.
+//!
+//! The sockets of ZeroMQ in safe Rust, on an event loop of their own. They speak ZMTP 3.1, so every program that uses
+//! ZeroMQ in any language is already a peer.
+//!
+//! ```
+//! use ferromq::{Context, Pull, Push};
+//!
+//! let context = Context::new()?;
+//!
+//! let push = context.socket::<Push>().send_hwm(10_000).build()?; // options first
+//! let at = push.bind("tcp://127.0.0.1:0")?; // the endpoint, with the port that was chosen
+//!
+//! let pull = context.socket::<Pull>().build()?; // as a rule in another process
+//! pull.connect(at)?;
+//!
+//! push.send("hello")?; // blocks while there is no room
+//! assert_eq!(pull.recv()?, "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The parts
+//!
+//! - A [`Context`] owns the I/O threads. One is enough for a program.
+//! - A [`Socket`] binds and connects to any number of [`Endpoint`]s and heals its connections by itself. What it does
+//!   is its type: [`Push`] spreads messages over its peers, [`Pull`] collects them.
+//! - A [`Message`] has one or more parts and travels as one value.
+//!
+//! # Four ways to wait
+//!
+//! | | blocks | at once or not at all | blocks for a while | any executor |
+//! |---|---|---|---|---|
+//! | to send | [`send`](Socket::send) | [`try_send`](Socket::try_send) | [`send_timeout`](Socket::send_timeout) | [`send_async`](Socket::send_async) |
+//! | to receive | [`recv`](Socket::recv) | [`try_recv`](Socket::try_recv) | [`recv_timeout`](Socket::recv_timeout) | [`recv_async`](Socket::recv_async) |
+//!
+//! All of them may be used on one socket at the same time, from any number of threads and tasks. Dropping a future
+//! loses nothing.
+//!
+//! # How much is queued
+//!
+//! Each peer has a queue of its own in each direction, with a high-water mark that counts whole messages, exactly. A
+//! full peer is passed over; when all are full, sending waits. A full receiver stops reading, and the sender feels it.
+//! Besides these, the operating system buffers some hundred kilobytes per connection: what lies there is counted as
+//! written.
+//!
+//! # What is lost when
+//!
+//! While a connection lasts, nothing. When one is lost, what its peer had not wholly been given goes to another peer,
+//! or waits for the return of the lost one. What had been given to the operating system may have arrived or not:
+//! [`Stats::unconfirmed`] counts it. [`Socket::close`] hands back what is unsent; a dropped socket goes on sending for
+//! its [`linger`](Builder::linger) time and counts what it then gives up.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(unnameable_types)]
@@ -32,3 +82,8 @@ pub use zmtp::SocketType;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("ferromq packs the names of its connections into 64 bits");
+
+/// Has the examples of the README compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -57,6 +57,9 @@ mod context;
 mod endpoint;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lock;
 mod message;
 mod options;

@@ -49,6 +49,7 @@ impl<T> Slots<T> {
         id
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
         match self.slab.get(id.index as usize) {
             Some((generation, tenant)) if *generation == id.generation => Some(tenant),
@@ -56,6 +57,7 @@ impl<T> Slots<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         match self.slab.get_mut(id.index as usize) {
             Some((generation, tenant)) if *generation == id.generation => Some(tenant),

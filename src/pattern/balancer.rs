@@ -136,10 +136,12 @@ mod tests {
             queue.len() < self.mark
         }
 
-        fn pop(&mut self, peer: Id) -> Option<(Message, bool)> {
-            let queue = self.queues.get_mut(&peer)?;
-            let message = queue.pop_front()?;
-            Some((message, !queue.is_empty()))
+        fn pop(&mut self, peer: Id) -> Option<Message> {
+            self.queues.get_mut(&peer)?.pop_front()
+        }
+
+        fn is_dry(&self, peer: Id) -> bool {
+            self.queues.get(&peer).is_none_or(VecDeque::is_empty)
         }
     }
 

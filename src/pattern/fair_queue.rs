@@ -21,16 +21,14 @@ impl FairQueue {
     #[inline]
     pub(crate) fn recv(&mut self, pipes: &mut impl Pipes) -> Option<Message> {
         loop {
-            let (message, more) = match pipes.pop(self.rotation.current()?) {
-                Some((message, more)) => (Some(message), more),
-                // Its messages were dropped together.
-                None => (None, false),
-            };
-            if more {
-                self.rotation.advance();
-            } else {
+            let peer = self.rotation.current()?;
+            let message = pipes.pop(peer);
+            if pipes.is_dry(peer) {
                 self.rotation.retire();
+            } else {
+                self.rotation.advance();
             }
+            // There is none if the messages of the peer were dropped since it joined.
             if message.is_some() {
                 return message;
             }

@@ -15,6 +15,9 @@ pub(crate) trait Pipes {
     /// Queues a message for a peer that has room. False if that was the last for which there is room.
     fn push(&mut self, peer: Id, message: &Message) -> bool;
 
-    /// Takes the oldest message from a peer, and tells whether there are more.
-    fn pop(&mut self, peer: Id) -> Option<(Message, bool)>;
+    /// Takes the oldest message from a peer.
+    fn pop(&mut self, peer: Id) -> Option<Message>;
+
+    /// Whether there is nothing left to take from a peer.
+    fn is_dry(&self, peer: Id) -> bool;
 }

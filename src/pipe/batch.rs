@@ -56,20 +56,24 @@ impl Batch {
     }
 
     /// Whole messages in the batch.
+    #[inline]
     pub(crate) fn messages(&self) -> usize {
         self.messages
     }
 
     /// Octets in the batch, as they will be written.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.messages == 0
     }
 
     /// Whether large bodies are gathered, so that a long write costs no copying.
+    #[inline]
     pub(crate) fn gathers(&self) -> bool {
         !self.shared.is_empty()
     }

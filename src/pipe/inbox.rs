@@ -74,6 +74,7 @@ impl Inbox {
         self.queue.len()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

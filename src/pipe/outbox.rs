@@ -57,11 +57,13 @@ impl Outbox {
     }
 
     /// Messages accepted and not yet wholly written.
+    #[inline]
     pub(crate) fn queued(&self) -> usize {
         self.open.messages() + self.in_flight
     }
 
     /// Whether the wire still works on what it took: it will come back for more by itself.
+    #[inline]
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight > 0
     }

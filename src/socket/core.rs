@@ -10,7 +10,7 @@ use super::pipes::Pipes;
 use super::stats::Stats;
 use crate::context::{Engine, Member, Setup};
 use crate::endpoint::Endpoint;
-use crate::error::{BindError, ConnectError, DetachError, Refusal};
+use crate::error::{BindError, ConnectError, DetachError, RecvError, Refusal};
 use crate::lock::lock;
 use crate::message::Message;
 use crate::options::Options;
@@ -107,20 +107,20 @@ impl Core {
         result
     }
 
-    /// Takes a message if there is one; `None` when the socket is closed.
+    /// Takes a message if there is one.
     #[inline]
-    pub(crate) fn try_recv(&self) -> Option<Option<Message>> {
+    pub(crate) fn try_recv(&self) -> Result<Message, RecvError> {
         let mut state = self.lock();
         let message = state.recv();
         let resume = state.pipes.take_resume();
-        let open = state.phase == Phase::Open;
         drop(state);
         if let Some(carrier) = resume {
             carrier.resume();
         }
-        if message.is_some() || open { Some(message) } else { None }
+        message
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -311,7 +311,10 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn recv(&mut self) -> Option<Message> {
+    pub(super) fn recv(&mut self) -> Result<Message, RecvError> {
+        if self.phase != Phase::Open {
+            return Err(RecvError::Closed);
+        }
         self.pattern.recv(&mut self.pipes)
     }
 

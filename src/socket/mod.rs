@@ -257,15 +257,12 @@ impl<T: Receives> Socket<T> {
     ///
     /// When there is none, or the socket is closed.
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        match self.core.try_recv() {
-            Some(Some(message)) => Ok(message),
-            Some(None) => {
-                // Messages are read by the reactor, so somebody must run it by the next try.
-                self.core.engine.attend();
-                Err(RecvError::Empty)
-            }
-            None => Err(RecvError::Closed),
+        let result = self.core.try_recv();
+        if let Err(RecvError::Empty) = result {
+            // Messages are read by the reactor, so somebody must run it by the next try.
+            self.core.engine.attend();
         }
+        result
     }
 
     /// Receives a message, and blocks until there is one, for `timeout` at the longest.
@@ -295,11 +292,12 @@ impl<T: Receives> Socket<T> {
 
     #[inline]
     fn recv_within(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        match self.core.try_recv() {
-            Some(Some(message)) => Ok(message),
-            Some(None) => self.wait_to_recv(timeout),
-            None => Err(RecvError::Closed),
+        // One variable, from the queue to the caller, spares moving the message.
+        let mut result = self.core.try_recv();
+        if let Err(RecvError::Empty) = result {
+            result = self.wait_to_recv(timeout);
         }
+        result
     }
 
     #[cold]

@@ -1,6 +1,7 @@
 //! [`Pattern`]: what distinguishes one type of socket from another.
 
 use super::pipes::Pipes;
+use crate::error::RecvError;
 use crate::message::Message;
 use crate::slots::Id;
 
@@ -18,9 +19,9 @@ pub(crate) trait Pattern: Send {
         false
     }
 
-    /// Takes the message whose turn it is.
-    fn recv(&mut self, _pipes: &mut Pipes) -> Option<Message> {
-        None
+    /// Takes the message whose turn it is, or tells that there is none.
+    fn recv(&mut self, _pipes: &mut Pipes) -> Result<Message, RecvError> {
+        Err(RecvError::Empty)
     }
 
     /// Whether [`Pattern::recv`] would find a message.

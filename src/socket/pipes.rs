@@ -142,17 +142,21 @@ impl pattern::Pipes for Pipes {
     }
 
     #[inline]
-    fn pop(&mut self, id: Id) -> Option<(Message, bool)> {
+    fn pop(&mut self, id: Id) -> Option<Message> {
         let peer = self.peers.get_mut(id)?;
-        let message = peer.inbox.pop()?;
-        self.stats.delivered += 1;
-        let more = !peer.inbox.is_empty();
+        let message = peer.inbox.pop();
+        self.stats.delivered += u64::from(message.is_some());
         if peer.inbox.resumes() {
             self.resume.clone_from(&peer.carrier);
         }
-        if !more && peer.over {
+        if peer.over && peer.inbox.is_empty() {
             self.peers.remove(id);
         }
-        Some((message, more))
+        message
+    }
+
+    #[inline]
+    fn is_dry(&self, id: Id) -> bool {
+        self.peers.get(id).is_none_or(|peer| peer.inbox.is_empty())
     }
 }

@@ -3,6 +3,7 @@
 use super::pattern::Pattern;
 use super::pipes::Pipes;
 use super::{Kind, Receives, sealed};
+use crate::error::RecvError;
 use crate::message::Message;
 use crate::pattern::FairQueue;
 use crate::slots::Id;
@@ -30,8 +31,8 @@ struct Collecting(FairQueue);
 
 impl Pattern for Collecting {
     #[inline]
-    fn recv(&mut self, pipes: &mut Pipes) -> Option<Message> {
-        self.0.recv(pipes)
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
+        self.0.recv(pipes).ok_or(RecvError::Empty)
     }
 
     fn can_recv(&self) -> bool {

@@ -77,20 +77,18 @@ impl<'a> Receiving<'a> {
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
         let mut state = self.core.lock();
-        if let Some(message) = state.recv() {
-            state.receivers.leave(&mut self.ticket);
-            let resume = state.pipes.take_resume();
-            drop(state);
-            if let Some(carrier) = resume {
-                carrier.resume();
-            }
-            return Poll::Ready(Ok(message));
+        let result = state.recv();
+        if let Err(RecvError::Empty) = result {
+            state.receivers.wait(&mut self.ticket, context.waker());
+            return Poll::Pending;
         }
-        if state.phase != Phase::Open {
-            return Poll::Ready(Err(RecvError::Closed));
+        state.receivers.leave(&mut self.ticket);
+        let resume = state.pipes.take_resume();
+        drop(state);
+        if let Some(carrier) = resume {
+            carrier.resume();
         }
-        state.receivers.wait(&mut self.ticket, context.waker());
-        Poll::Pending
+        Poll::Ready(result)
     }
 }
 

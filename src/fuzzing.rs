@@ -1,0 +1,211 @@
+//! The doors for the fuzz targets: each takes any octets at all and panics if they break a promise. Not part of the API.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::session::harness::program;
+use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, Limits, SocketType, Violation};
+
+/// Octets of a stranger, for a socket of every type: whole and octet by octet come to the same.
+pub fn greeting(data: &[u8]) {
+    for socket_type in SOCKET_TYPES {
+        let config = config(socket_type);
+        let new = || Reader::new(Connection::new(&config, epoch()));
+        let whole = new().feed(data, &[data.len()]);
+        assert_eq!(new().feed(data, &[1]), whole, "octet by octet, as {socket_type}");
+        assert!(whole.said.len() <= TALK, "said {} octets as {socket_type}", whole.said.len());
+    }
+}
+
+/// Octets behind a sound handshake: whole, cut anywhere, and octet by octet come to the same.
+///
+/// The first octet says how many cuts the next ones describe (its lower half), and how many messages are taken at once
+/// (its upper half). What is left is the stream.
+pub fn decoder(data: &[u8]) {
+    let Some((&head, rest)) = data.split_first() else { return };
+    let (cuts, stream) = rest.split_at(rest.len().min(usize::from(head & 15)));
+    let cuts: Vec<usize> = cuts.iter().map(|&cut| 1 + usize::from(cut) * usize::from(cut)).collect();
+    let cuts = if cuts.is_empty() { &[100] } else { &cuts[..] };
+    let whole = Reader::in_traffic().feed(stream, &[stream.len()]);
+    assert_eq!(Reader::in_traffic().feed(stream, &[1]), whole, "octet by octet");
+    let sparing = Reader { room: 1 + usize::from(head >> 4), ..Reader::in_traffic() };
+    assert_eq!(sparing.feed(stream, cuts), whole, "cut, with little room");
+    let copying = Reader { in_place: false, ..Reader::in_traffic() };
+    assert_eq!(copying.feed(stream, cuts), whole, "cut, with large bodies copied");
+}
+
+/// A program of what befalls two connected sessions; see [`program::run`].
+pub fn session(data: &[u8]) {
+    program::run(data, epoch());
+}
+
+/// A connection and whoever reads for it.
+struct Reader {
+    connection: Connection,
+    /// How many messages are taken at once.
+    room: usize,
+    /// Whether large bodies are read in place.
+    in_place: bool,
+    /// How many octets have come.
+    fed: usize,
+    /// What has come and was not taken.
+    held: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+/// Everything that the reader of a stream gets to see.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    result: Result<(), Violation>,
+    messages: Vec<Message>,
+    event: Option<Event>,
+    said: Vec<u8>,
+    deadline: Option<Duration>,
+    /// What is left; how much lies behind a violation is a matter of the cuts.
+    held: Vec<u8>,
+}
+
+impl Reader {
+    fn new(connection: Connection) -> Self {
+        Self { connection, room: usize::MAX, in_place: true, fed: 0, held: Vec::new(), messages: Vec::new() }
+    }
+
+    /// A PULL that has met a PUSH.
+    fn in_traffic() -> Self {
+        let [mut push, mut pull] =
+            [SocketType::Push, SocketType::Pull].map(|own| Reader::new(Connection::new(&config(own), epoch())));
+        while push.connection.has_output() || pull.connection.has_output() {
+            pull.read(&push.says()).expect("a PUSH is welcome");
+            push.read(&pull.says()).expect("a PULL is welcome");
+        }
+        assert!(pull.connection.poll_event().is_some());
+        Self::new(pull.connection)
+    }
+
+    /// Reads a stream in pieces of these lengths, over and over, as far as it is sound.
+    fn feed(mut self, mut stream: &[u8], cuts: &[usize]) -> Outcome {
+        for cut in cuts.iter().cycle() {
+            let (piece, rest) = stream.split_at(stream.len().min(*cut));
+            let result = self.read(piece);
+            self.check_memory();
+            if result.is_err() || rest.is_empty() {
+                return self.outcome(result);
+            }
+            stream = rest;
+        }
+        unreachable!("a cycle does not end")
+    }
+
+    fn read(&mut self, octets: &[u8]) -> Result<(), Violation> {
+        self.fed += octets.len();
+        let rest = if self.in_place { self.fill_bodies(octets)? } else { octets };
+        self.held.extend_from_slice(rest);
+        let mut taken = 0;
+        loop {
+            let before = self.messages.len();
+            let rest = &self.held[taken..];
+            let step = self.connection.handle_input(rest, self.room, epoch(), &mut self.messages)?;
+            assert!(step <= rest.len(), "took more than it was given");
+            assert!(self.messages.len() - before <= self.room, "took more than there was room for");
+            taken += step;
+            if step == 0 || taken == self.held.len() {
+                break;
+            }
+        }
+        self.held.drain(..taken);
+        assert!(self.held.len() < LOOKAHEAD, "left more than a caller can present again");
+        Ok(())
+    }
+
+    /// Appends to the large bodies under way, and returns what follows them.
+    fn fill_bodies<'a>(&mut self, mut octets: &'a [u8]) -> Result<&'a [u8], Violation> {
+        while !octets.is_empty()
+            && let Some(body) = self.connection.body()
+        {
+            assert!(body.missing > 0 && self.held.is_empty());
+            let (grown, rest) = octets.split_at(octets.len().min(body.missing));
+            body.buffer.extend_from_slice(grown);
+            self.connection.body_grew(epoch(), &mut self.messages)?;
+            octets = rest;
+        }
+        Ok(octets)
+    }
+
+    /// No message is larger than what has come, and no body is allocated far ahead of it.
+    fn check_memory(&mut self) {
+        let octets: usize = self.messages.iter().map(Message::byte_len).sum();
+        let (body, capacity) =
+            self.connection.body().map_or((0, 0), |body| (body.buffer.len(), body.buffer.capacity()));
+        assert!(octets + body + self.held.len() <= self.fed, "more octets than have come");
+        assert!(capacity <= 2 * self.fed + AHEAD, "{capacity} octets allocated, and {} have come", self.fed);
+    }
+
+    fn outcome(mut self, result: Result<(), Violation>) -> Outcome {
+        let event = self.connection.poll_event();
+        let deadline = self.connection.poll_timeout().map(|deadline| deadline - epoch());
+        let said = self.says();
+        let held = if result.is_err() { Vec::new() } else { self.held };
+        Outcome { result, messages: self.messages, event, said, deadline, held }
+    }
+
+    fn says(&mut self) -> Vec<u8> {
+        let mut said = Vec::new();
+        self.connection.poll_output(&mut said);
+        said
+    }
+}
+
+fn config(socket_type: SocketType) -> Config {
+    let limits = Limits { message: 200_000, parts: 20, handshake: 8192 };
+    let identity = Bytes::from_static(b"fuzz");
+    Config { socket_type, identity, handshake_timeout: Some(Duration::from_secs(30)), limits }
+}
+
+/// The instant at which everything happens.
+fn epoch() -> Instant {
+    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+const SOCKET_TYPES: [SocketType; 11] = [
+    SocketType::Pair,
+    SocketType::Pub,
+    SocketType::Sub,
+    SocketType::Req,
+    SocketType::Rep,
+    SocketType::Dealer,
+    SocketType::Router,
+    SocketType::Pull,
+    SocketType::Push,
+    SocketType::XPub,
+    SocketType::XSub,
+];
+
+/// The most that a connection says unasked: greeting, READY, ERROR and one PONG.
+const TALK: usize = 256;
+/// The most that is allocated for a body before any of it has come.
+const AHEAD: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn replay(target: &str, door: fn(&[u8])) {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let seeds: Vec<_> = fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
+        assert!(!seeds.is_empty());
+        seeds.iter().for_each(|seed| door(&fs::read(seed).unwrap()));
+    }
+
+    #[test]
+    fn every_seed_is_sound() {
+        replay("greeting", greeting);
+        replay("decoder", decoder);
+        replay("session", session);
+    }
+}

@@ -1,0 +1,88 @@
+//! What befalls a pair, decoded from octets: two for each step.
+
+use std::time::{Duration, Instant};
+
+use super::{Pair, Piece, message};
+
+/// Runs a program, then lets everything come to rest. Panics if a message is lost, doubled, changed, out of order or
+/// not accounted for.
+///
+/// A step is an octet that says what is to be done (its lower half) and on which side (bit 4), and one that says how
+/// much of it.
+pub(crate) fn run(program: &[u8], now: Instant) {
+    let (mark, steps) = program.split_first().map_or((1, program), |(mark, steps)| (*mark, steps));
+    let mut pair = Pair::new(1 + usize::from(mark % 16), now);
+    for step in steps.chunks_exact(2) {
+        perform(&mut pair, step[0] & 15, usize::from(step[0] >> 4 & 1), step[1]);
+        if pair.is_over(0) && pair.is_over(1) {
+            pair.reconnect();
+        }
+    }
+    come_to_rest(&mut pair);
+}
+
+fn perform(pair: &mut Pair, what: u8, side: usize, how: u8) {
+    let count = usize::from(how);
+    match what {
+        0..=2 => send(pair, side, how),
+        3 => pair.pump(side),
+        4 => pair.write(side),
+        5 | 6 => pair.read(side),
+        7 => drop(pair.take(side, 1 + count % 8)),
+        8 => pair.pipes[side].obey(&script(how)),
+        9 => pair.pipes[side].capacity = 1 + count * count,
+        10 => pair.pass(Duration::from_millis(40) * u32::from(how)),
+        11 => pair.pipes[side].life = Some(1 + count * count),
+        12 => pair.cut(if how == u8::MAX { usize::MAX } else { count * count }),
+        13 => ping(pair, side, how),
+        14 => pair.spoil(side, count, 1 << (how % 8)),
+        _ => pair.parties[side].trim(),
+    }
+}
+
+fn send(pair: &Pair, side: usize, shape: u8) {
+    let host = pair.host(side);
+    host.send(&message(host.accepted(), shape));
+}
+
+/// A PING that promises something soon or nothing, if it would not stand in the middle of something.
+fn ping(pair: &mut Pair, side: usize, how: u8) {
+    let fits = !pair.is_over(side) && pair.parties[side].is_between_frames();
+    if fits && pair.pipes[side].life != Some(0) {
+        let context = &[how; 16][..usize::from(how % 17)];
+        let head = [4, 7 + context.len() as u8, 4, b'P', b'I', b'N', b'G', 0, how >> 5];
+        pair.pipes[side].put(&[&head, context].concat());
+    }
+}
+
+/// A script of up to four pieces.
+fn script(how: u8) -> Vec<Piece> {
+    let pieces = [
+        Piece::Octets(1 + usize::from(how >> 4)),
+        Piece::Stall,
+        Piece::Octets(5000 * usize::from(how >> 4)),
+        Piece::Interrupt,
+    ];
+    let chosen = |bit: &usize| how >> *bit & 1 == 1;
+    (0..pieces.len()).filter(chosen).map(|bit| pieces[bit]).collect()
+}
+
+/// With nothing in the way, everything arrives.
+fn come_to_rest(pair: &mut Pair) {
+    if pair.is_doomed() {
+        pair.cut(usize::MAX);
+        pair.reconnect();
+    }
+    for pipe in &mut pair.pipes {
+        pipe.obey(&[]);
+        pipe.capacity = usize::MAX;
+    }
+    pair.drain();
+    for side in [0, 1] {
+        let end = &pair.parties[side].end;
+        assert!(end.is_none(), "side {side} ended for no reason: {end:?}");
+        assert_eq!(pair.host(side).queued(), 0, "side {side} keeps messages back");
+        let (written, come) = pair.progress(side);
+        assert_eq!(written, come, "written by side {side}, and come to the other");
+    }
+}

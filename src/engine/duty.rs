@@ -153,17 +153,16 @@ impl<T, C> Roster<T, C> {
             self.nap = if nobody_came && self.nap == Nap::Short { Nap::Long } else { Nap::Short };
             return Look::Sleep(self.nap);
         }
-        if self.heirs == 0
-            && (nobody_came || self.called)
-            && let Some(turn) = self.free.take()
-        {
-            self.called = false;
-            self.nap = Nap::Short;
-            self.io_drives = true;
-            return Look::Granted(turn);
-        }
         self.nap = Nap::Short;
-        Look::Sleep(Nap::Short)
+        let wanted = self.heirs == 0 && (nobody_came || self.called);
+        match self.free.take_if(|_| wanted) {
+            Some(turn) => {
+                self.called = false;
+                self.io_drives = true;
+                Look::Granted(turn)
+            }
+            None => Look::Sleep(Nap::Short),
+        }
     }
 
     /// Somebody needs the reactor to look around at once, and will not drive it.

@@ -1,16 +1,18 @@
 //! The event loop: sockets of the operating system on one side, [`Host`]s on the other.
 //!
-//! - [`reactor`]: one turn of the loop; [`timers`] are its deadlines
+//! - [`reactor`]: one turn of the loop; [`connecting`] and [`orders`] are parts of it, [`timers`] its deadlines
 //! - [`duty`]: who runs it; [`drive`]: how callers and the I/O thread take turns; [`parker`]: how they sleep
 //! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`backoff`] and [`resolver`] help to dial
 //! - [`watch`]: writes what callers have left behind; [`linger`]: what outlives its socket
 
 mod backoff;
+mod connecting;
 mod dialer;
 mod drive;
 mod duty;
 mod linger;
 mod listener;
+mod orders;
 mod parker;
 mod reactor;
 mod resolver;
@@ -194,9 +196,8 @@ impl Drop for Reactor {
         lock(&shared.roster).stop();
         parker::interrupt(&shared.poll);
         shared.unpark_io_thread();
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != thread::current().id()
-        {
+        let other = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id());
+        if let Some(thread) = other {
             // It only fails by a panic, which has been reported where it happened.
             let _ = thread.join();
         }

@@ -204,7 +204,7 @@ impl Link {
     /// Says farewell: the socket has nothing more to send, and wants nothing more. A peer that was still in its
     /// handshake is owed none.
     pub(crate) fn leave(&mut self, lingering: Lingering, now: Instant) -> Result<(), End> {
-        if matches!(&self.stage, Stage::Talking(session) if session.peer().is_none()) {
+        if self.peer().is_none() {
             return Err(End::Closed);
         }
         self.over().wake();
@@ -217,12 +217,18 @@ impl Link {
     /// The link is over: its socket is told, and has back what was not written.
     pub(crate) fn over(&mut self) -> Wakes {
         let mut wakes = lock(&self.wire.outgoing).lose(&*self.wire.host);
-        if let Stage::Talking(session) = &self.stage
-            && let Some(peer) = session.peer()
-        {
+        if let Some(peer) = self.peer() {
             wakes.append(self.wire.host.part(peer));
         }
         wakes
+    }
+
+    /// The peer, from the end of its handshake until the farewell.
+    fn peer(&self) -> Option<Id> {
+        match &self.stage {
+            Stage::Talking(session) => session.peer(),
+            Stage::Leaving { .. } => None,
+        }
     }
 }
 

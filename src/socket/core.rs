@@ -401,9 +401,7 @@ impl Host for Core {
             if peer.outbox.written(written) {
                 state.writable(id, wakes);
             }
-            if let Some(peer) = state.pipes.peers.get_mut(id)
-                && flight.is_done()
-            {
+            if let Some(peer) = state.pipes.peers.get_mut(id).filter(|_| flight.is_done()) {
                 peer.outbox.take(flight);
             }
             state.wake_draining(wakes);

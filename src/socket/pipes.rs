@@ -115,6 +115,25 @@ impl Pipes {
     }
 }
 
+impl Pipes {
+    /// Sees to it that a batch is written: one that is `ripe`, or one that has just been begun.
+    fn schedule(&mut self, id: Id, ripe: bool) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(carrier) = peer.carrier.as_ref().filter(|_| !peer.outbox.is_in_flight()) else {
+            // A wire that is at work comes back for more by itself, and a peer without one has to wait for it.
+            return;
+        };
+        if ripe {
+            peer.pace.flushed(Instant::now());
+        }
+        if !self.deferring && (ripe || peer.pace.at_once(Instant::now)) {
+            self.pump = Some(carrier.clone());
+        } else if !std::mem::replace(&mut peer.dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+}
+
 impl pattern::Pipes for Pipes {
     #[inline]
     fn push(&mut self, id: Id, message: &Message) -> bool {
@@ -124,21 +143,11 @@ impl pattern::Pipes for Pipes {
         };
         let pushed = peer.outbox.push(message);
         self.stats.dropped.conflated += u64::from(pushed.replaced);
-        // A wire that is at work comes back for more by itself, and a peer without one has to wait for it.
-        if (pushed.first || pushed.ripe)
-            && !peer.outbox.is_in_flight()
-            && let Some(carrier) = &peer.carrier
-        {
-            if pushed.ripe {
-                peer.pace.flushed(Instant::now());
-            }
-            if !self.deferring && (pushed.ripe || peer.pace.at_once(Instant::now)) {
-                self.pump = Some(carrier.clone());
-            } else if !std::mem::replace(&mut peer.dirty, true) {
-                self.dirty.push(id);
-            }
+        let room = peer.outbox.has_room();
+        if pushed.first || pushed.ripe {
+            self.schedule(id, pushed.ripe);
         }
-        peer.outbox.has_room()
+        room
     }
 
     #[inline]

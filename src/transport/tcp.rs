@@ -41,9 +41,7 @@ pub(crate) fn addresses(endpoint: &Tcp, ipv6: bool) -> io::Result<Vec<SocketAddr
 /// Listens on the address.
 pub(crate) fn listen(addr: SocketAddr, options: &Options) -> io::Result<TcpListener> {
     let socket = socket(addr)?;
-    if let SocketAddr::V6(v6) = addr
-        && v6.ip().is_unspecified()
-    {
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
     // On Unix this allows the address of connections that are still being wound up, and not a second listener.

@@ -1,0 +1,122 @@
+//! What other threads ask of the reactor, and how a [`Turn`] does it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::{Interest, Token};
+
+use super::dialer::{Dialer, Stage};
+use super::linger::{Lingerer, Lingering, Recheck};
+use super::listener::Accepting;
+use super::reactor::{Entry, Turn};
+use super::wire::Link;
+use super::{Command, Key, Setup, Shared};
+use crate::peer::{Ending, Host};
+use crate::session::End;
+use crate::slots::Id;
+use crate::transport::{Listener, watch};
+
+impl Turn {
+    /// Does what other threads have asked for.
+    pub(super) fn obey(&mut self, shared: &Arc<Shared>) {
+        let commands = shared.take_commands();
+        if commands.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for command in commands {
+            self.obey_one(shared, command, now);
+        }
+    }
+
+    pub(super) fn obey_one(&mut self, shared: &Arc<Shared>, command: Command, now: Instant) {
+        match command {
+            Command::Listen(key, listener, setup) => self.listen(key, listener, setup),
+            Command::Dial(key, endpoint, peer, setup) => {
+                let id = self.entries.insert(Entry::Dialer(Box::new(Dialer::new(endpoint, setup, peer))));
+                self.keys.insert(key, id);
+                self.dial(shared, id, now);
+            }
+            Command::Forget(key, ending, done) => {
+                self.forget(shared, key, ending, now);
+                if let Some(done) = done {
+                    done.complete();
+                }
+            }
+            Command::Resolved(dialer, found) => self.resolved(dialer, found, now),
+            Command::Resume(link) => self.enlist(link, Link::resume),
+            Command::Broken(link, error) => self.enlist(link, |link| link.break_off(error)),
+            Command::Linger(host, until, lingering) => self.linger(shared, (host, until, lingering), now),
+            Command::Recheck(lingerer) => self.recheck(lingerer, now),
+        }
+    }
+
+    pub(super) fn listen(&mut self, key: Key, listener: Listener, setup: Arc<Setup>) {
+        let id = self.entries.insert(Entry::Accepting(Box::new(Accepting::new(listener, setup))));
+        self.keys.insert(key, id);
+        let Some(Entry::Accepting(accepting)) = self.entries.get(id) else { return };
+        if let Err(error) =
+            watch(&self.registry, accepting.listener(), Token(id.to_bits()), Interest::READABLE)
+        {
+            log::error!("cannot watch a listener: {error}");
+        }
+    }
+
+    /// A socket unbinds or disconnects, and drops the connections that came of it.
+    pub(super) fn forget(&mut self, shared: &Arc<Shared>, key: Key, ending: Ending, now: Instant) {
+        let Some(id) = self.keys.remove(&key) else { return };
+        let links = match self.take(id) {
+            Some(Entry::Accepting(accepting)) => accepting.links.into_iter().collect(),
+            Some(Entry::Dialer(dialer)) => match dialer.stage {
+                Stage::Linked(link) => vec![link],
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        for link in links {
+            let lingering = (ending == Ending::Graceful).then(|| shared.linger_guard());
+            self.part(link, lingering, now);
+        }
+    }
+
+    /// Ends a link from our side: gracefully if something is to linger.
+    pub(super) fn part(&mut self, id: Id, lingering: Option<Lingering>, now: Instant) {
+        let left = match (self.entries.get_mut(id), lingering) {
+            (Some(Entry::Link(link)), Some(lingering)) => link.leave(lingering, now),
+            _ => Err(End::Closed),
+        };
+        match left {
+            Ok(()) => {
+                self.enlist(id, |_| {});
+                if let Some(Entry::Link(link)) = self.entries.get(id) {
+                    self.timers.set(id, link.deadline());
+                }
+            }
+            Err(end) => self.end(id, &end, now),
+        }
+    }
+
+    pub(super) fn linger(
+        &mut self,
+        shared: &Arc<Shared>,
+        (host, until, lingering): (Arc<dyn Host>, Option<Instant>, Lingering),
+        now: Instant,
+    ) {
+        let id = self.entries.insert_with(|lingerer| {
+            let recheck = Recheck { shared: Arc::downgrade(shared), lingerer };
+            Entry::Lingerer(Lingerer::new(host, until, lingering, recheck))
+        });
+        self.timers.set(id, until);
+        self.recheck(id, now);
+    }
+
+    pub(super) fn recheck(&mut self, id: Id, now: Instant) {
+        let settled = match self.entries.get(id) {
+            Some(Entry::Lingerer(lingerer)) => lingerer.settle(now),
+            _ => false,
+        };
+        if settled {
+            self.take(id);
+        }
+    }
+}

@@ -46,7 +46,7 @@ impl Turn {
     }
 
     /// Makes a link of a stream that is connected.
-    pub(super) fn link(&mut self, stream: Stream, from: Source<'_>, now: Instant) {
+    fn link(&mut self, stream: Stream, from: Source<'_>, now: Instant) {
         let origin = from.origin;
         let id = self.entries.insert_with(|id| Entry::Link(Box::new(Link::new(stream, id, from, now))));
         match (origin, self.entries.get_mut(origin.id())) {
@@ -99,7 +99,7 @@ impl Turn {
         }
     }
 
-    pub(super) fn connect(&mut self, id: Id, addresses: VecDeque<SocketAddr>, now: Instant) {
+    fn connect(&mut self, id: Id, addresses: VecDeque<SocketAddr>, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
         let begun = dialer.connect(addresses, now).and_then(|()| match &dialer.stage {
             Stage::Connecting { stream, .. } => {
@@ -143,7 +143,7 @@ impl Turn {
         }
     }
 
-    pub(super) fn dialing_failed(&mut self, id: Id, error: &io::Error, now: Instant) {
+    fn dialing_failed(&mut self, id: Id, error: &io::Error, now: Instant) {
         let random = self.random();
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
         dialer.failed(error, now, random);

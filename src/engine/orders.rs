@@ -29,7 +29,7 @@ impl Turn {
         }
     }
 
-    pub(super) fn obey_one(&mut self, shared: &Arc<Shared>, command: Command, now: Instant) {
+    fn obey_one(&mut self, shared: &Arc<Shared>, command: Command, now: Instant) {
         match command {
             Command::Listen(key, listener, setup) => self.listen(key, listener, setup),
             Command::Dial(key, endpoint, peer, setup) => {
@@ -51,7 +51,7 @@ impl Turn {
         }
     }
 
-    pub(super) fn listen(&mut self, key: Key, listener: Listener, setup: Arc<Setup>) {
+    fn listen(&mut self, key: Key, listener: Listener, setup: Arc<Setup>) {
         let id = self.entries.insert(Entry::Accepting(Box::new(Accepting::new(listener, setup))));
         self.keys.insert(key, id);
         let Some(Entry::Accepting(accepting)) = self.entries.get(id) else { return };
@@ -63,7 +63,7 @@ impl Turn {
     }
 
     /// A socket unbinds or disconnects, and drops the connections that came of it.
-    pub(super) fn forget(&mut self, shared: &Arc<Shared>, key: Key, ending: Ending, now: Instant) {
+    fn forget(&mut self, shared: &Arc<Shared>, key: Key, ending: Ending, now: Instant) {
         let Some(id) = self.keys.remove(&key) else { return };
         let links = match self.take(id) {
             Some(Entry::Accepting(accepting)) => accepting.links.into_iter().collect(),
@@ -80,7 +80,7 @@ impl Turn {
     }
 
     /// Ends a link from our side: gracefully if something is to linger.
-    pub(super) fn part(&mut self, id: Id, lingering: Option<Lingering>, now: Instant) {
+    fn part(&mut self, id: Id, lingering: Option<Lingering>, now: Instant) {
         let left = match (self.entries.get_mut(id), lingering) {
             (Some(Entry::Link(link)), Some(lingering)) => link.leave(lingering, now),
             _ => Err(End::Closed),
@@ -96,7 +96,7 @@ impl Turn {
         }
     }
 
-    pub(super) fn linger(
+    fn linger(
         &mut self,
         shared: &Arc<Shared>,
         (host, until, lingering): (Arc<dyn Host>, Option<Instant>, Lingering),

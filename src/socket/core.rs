@@ -450,19 +450,20 @@ impl Host for Core {
                 state.pipes.stats.dropped.lingered += unsent.len() as u64;
                 return;
             }
-            let stays = peer.dialled;
+            let stays = peer.dialled && !self.options.immediate;
             if self.options.conflate {
-                // The newest message waits for the return of its peer; it would be out of place with another.
+                // The newest message waits for the return of its peer; with another it would be out of place.
                 let newest = if stays { unsent.pop() } else { None };
-                if let Some(message) = &newest {
-                    peer.outbox.push(message);
-                }
-                state.pipes.stats.dropped.conflated += unsent.len() as u64;
+                newest.iter().for_each(|message| _ = peer.outbox.push(message));
                 state.pipes.stats.requeued += u64::from(newest.is_some());
-                return;
+                state.pipes.stats.dropped.conflated += unsent.len() as u64;
+                unsent.clear();
             }
             state.pipes.stats.requeued += unsent.len() as u64;
-            state.pattern.lost(&mut state.pipes, id, unsent, stays && !self.options.immediate);
+            // A queue that conflates has room for the next message always, and so keeps its turn.
+            if !(stays && self.options.conflate) {
+                state.pattern.lost(&mut state.pipes, id, unsent, stays);
+            }
             state.wake_senders(wakes);
             state.wake_draining(wakes);
         };
@@ -480,6 +481,7 @@ impl Host for Core {
             if peer.inbox.is_empty() {
                 state.pipes.peers.remove(id);
             }
+            state.pipes.stats.requeued += unsent.len() as u64;
             state.pattern.lost(&mut state.pipes, id, unsent, false);
             state.wake_senders(wakes);
         };

@@ -6,7 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A plain thread at the other end of a plain connection, which sends back each octet it gets.
+/// A plain thread at the other end of a plain connection, which sends back each octet it gets, at once or after a nap of so
+/// many milliseconds.
 pub struct Echo(TcpStream);
 
 impl Echo {
@@ -18,15 +19,25 @@ impl Echo {
         other.set_nodelay(true).unwrap();
         thread::spawn(move || {
             let mut octet = [0];
-            while other.read_exact(&mut octet).and_then(|()| other.write_all(&octet)).is_ok() {}
+            while other.read_exact(&mut octet).is_ok() {
+                if octet != [0] {
+                    thread::sleep(Duration::from_millis(octet[0].into()));
+                }
+                let _gone = other.write_all(&octet);
+            }
         });
         Self(stream)
     }
 
     /// How long the machine takes for one octet to go there and back.
     pub fn time(&mut self) -> Duration {
+        self.time_with_nap(0)
+    }
+
+    /// The same with a nap at the other end: what it takes there to look in now and then.
+    pub fn time_with_nap(&mut self, ms: u8) -> Duration {
         let start = Instant::now();
-        self.0.write_all(&[1]).unwrap();
+        self.0.write_all(&[ms]).unwrap();
         self.0.read_exact(&mut [0]).unwrap();
         start.elapsed()
     }

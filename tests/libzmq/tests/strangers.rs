@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Binds, Monitor, PATIENCE, bind_theirs, ours_pull, ours_push, within, zmq_socket};
+use common::{Binds, PATIENCE, Watched, bind_theirs, ours_pull, ours_push, within, zmq_socket};
 use ferromq::{Context, RecvError};
 use zmq::SocketEvent::{
     CLOSED, CONNECT_RETRIED, DISCONNECTED, HANDSHAKE_FAILED_AUTH, HANDSHAKE_FAILED_NO_DETAIL,
@@ -41,14 +41,13 @@ fn nothing_from_an_illegal_peer_reaches_our_pull() {
         good.connect(&at).unwrap();
         for kind in TO_OUR_PULL {
             for binds in [Binds::Ours, Binds::Theirs] {
-                let stranger = zmq_socket(&zmq, kind);
-                let monitor = Monitor::new(&zmq, &stranger);
+                let stranger = Watched::new(&zmq, kind);
                 match binds {
                     Binds::Ours => stranger.connect(&at).unwrap(),
                     Binds::Theirs => pull.connect(bind_theirs(&stranger)).unwrap(),
                 }
                 chatter(&stranger);
-                let end = monitor.expect(&ENDS);
+                let end = stranger.expect(&ENDS);
                 println!("{kind:?}, {binds:?} bind: {end:?}");
                 chatter(&stranger);
                 good.send("good", 0).unwrap();
@@ -73,11 +72,10 @@ fn nothing_of_our_push_goes_to_an_illegal_peer() {
         good.connect(&at).unwrap();
         push.wait_connected(1, PATIENCE).unwrap();
         for (kind, number) in TO_OUR_PUSH.into_iter().zip(0_u32..) {
-            let stranger = zmq_socket(&zmq, kind);
-            let monitor = Monitor::new(&zmq, &stranger);
+            let stranger = Watched::new(&zmq, kind);
             stranger.connect(&at).unwrap();
             chatter(&stranger);
-            monitor.expect(&ENDS);
+            stranger.expect(&ENDS);
             for turn in 0..10_u32 {
                 push.send(&(10 * number + turn).to_be_bytes()).unwrap();
             }
@@ -89,6 +87,7 @@ fn nothing_of_our_push_goes_to_an_illegal_peer() {
                 );
             }
         }
+        common::eventually("all is counted", || push.stats().written == 90);
         let stats = push.stats();
         assert_eq!((stats.peers, stats.written, stats.unconfirmed), (1, 90, 0));
     });
@@ -101,12 +100,11 @@ fn what_was_queued_for_an_illegal_peer_goes_to_a_legal_one() {
     within(PATIENCE, || {
         let (ctx, zmq) = (Context::new().unwrap(), zmq::Context::new());
         let push = ours_push(&ctx);
-        let stranger = zmq_socket(&zmq, zmq::SUB);
-        let monitor = Monitor::new(&zmq, &stranger);
+        let stranger = Watched::new(&zmq, zmq::SUB);
         let at = bind_theirs(&stranger);
         push.connect(&at).unwrap();
         push.send("for a worker").unwrap();
-        monitor.expect(&ENDS[..1]);
+        stranger.expect(&ENDS[..1]);
         push.disconnect(at).unwrap();
         let good = zmq_socket(&zmq, zmq::PULL);
         push.connect(bind_theirs(&good)).unwrap();
@@ -122,22 +120,20 @@ fn a_libzmq_that_wants_a_password_is_refused() {
         let pull = ours_pull(&ctx);
         let at = pull.bind("tcp://127.0.0.1:0").unwrap().to_string();
         for server in [false, true] {
-            let stranger = zmq_socket(&zmq, zmq::PUSH);
+            let stranger = Watched::new(&zmq, zmq::PUSH);
             if server {
                 stranger.set_plain_server(true).unwrap();
             } else {
                 stranger.set_plain_username(Some("user")).unwrap();
                 stranger.set_plain_password(Some("secret")).unwrap();
             }
-            let monitor = Monitor::new(&zmq, &stranger);
             stranger.connect(&at).unwrap();
             chatter(&stranger);
-            monitor.expect(&ENDS);
+            stranger.expect(&ENDS);
         }
-        let good = zmq_socket(&zmq, zmq::PUSH);
-        let monitor = Monitor::new(&zmq, &good);
+        let good = Watched::new(&zmq, zmq::PUSH);
         good.connect(&at).unwrap();
-        monitor.expect(&[HANDSHAKE_SUCCEEDED]);
+        good.expect(&[HANDSHAKE_SUCCEEDED]);
         good.send("good", 0).unwrap();
         assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "good");
         assert_eq!(pull.stats().received, 1);
@@ -149,12 +145,11 @@ fn our_dialling_socket_refuses_a_libzmq_that_wants_a_password() {
     within(PATIENCE, || {
         let (ctx, zmq) = (Context::new().unwrap(), zmq::Context::new());
         let push = ours_push(&ctx);
-        let stranger = zmq_socket(&zmq, zmq::PULL);
+        let stranger = Watched::new(&zmq, zmq::PULL);
         stranger.set_plain_server(true).unwrap();
-        let monitor = Monitor::new(&zmq, &stranger);
         push.connect(bind_theirs(&stranger)).unwrap();
         push.send("secret").unwrap();
-        monitor.expect(&ENDS);
+        stranger.expect(&ENDS);
         assert_eq!((push.stats().peers, push.stats().queued), (0, 1));
         stranger.set_rcvtimeo(50).unwrap();
         stranger.recv_bytes(0).expect_err("nothing may have been sent");

@@ -4,6 +4,8 @@
 #[path = "../../../common/wait.rs"]
 mod wait;
 
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use ferromq::{Pull, Push, Socket};
@@ -67,34 +69,60 @@ pub fn join_pull(ours: &Socket<Pull>, theirs: &zmq::Socket, binds: Binds) {
     }
 }
 
-/// Watches what a socket of libzmq reports of its connections.
-pub struct Monitor(zmq::Socket);
+/// A socket of libzmq that reports what becomes of its connections.
+///
+/// libzmq stands still, with all sockets of its context, when nobody is there to take a report. So the reports are taken to
+/// the very end.
+pub struct Watched {
+    socket: Option<zmq::Socket>,
+    reports: zmq::Socket,
+}
 
-impl Monitor {
-    pub fn new(zmq: &zmq::Context, watched: &zmq::Socket) -> Self {
-        static NAMES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let name = format!("inproc://monitor-{}", NAMES.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        watched.monitor(&name, zmq::SocketEvent::ALL as i32).unwrap();
-        let events = zmq_socket(zmq, zmq::PAIR);
-        events.connect(&name).unwrap();
-        Self(events)
+impl Watched {
+    pub fn new(zmq: &zmq::Context, kind: zmq::SocketType) -> Self {
+        static NAMES: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("inproc://monitor-{}", NAMES.fetch_add(1, Relaxed));
+        let socket = zmq_socket(zmq, kind);
+        socket.monitor(&name, zmq::SocketEvent::ALL as i32).unwrap();
+        let reports = zmq_socket(zmq, zmq::PAIR);
+        reports.connect(&name).unwrap();
+        Self { socket: Some(socket), reports }
     }
 
     /// The next event, or nothing if none comes in time.
-    pub fn next(&self, patience: Duration) -> Option<zmq::SocketEvent> {
-        self.0.set_rcvtimeo(patience.as_millis() as i32).unwrap();
-        let parts = self.0.recv_multipart(0).ok()?;
+    pub fn event(&self, patience: Duration) -> Option<zmq::SocketEvent> {
+        self.reports.set_rcvtimeo(patience.as_millis() as i32).unwrap();
+        let parts = self.reports.recv_multipart(0).ok()?;
         Some(zmq::SocketEvent::from_raw(u16::from_ne_bytes([parts[0][0], parts[0][1]])))
     }
 
     /// Waits until one of these events is reported.
     #[track_caller]
     pub fn expect(&self, one_of: &[zmq::SocketEvent]) -> zmq::SocketEvent {
+        let mut seen = Vec::new();
         loop {
-            let event = self.next(PATIENCE).unwrap_or_else(|| panic!("in vain waited for one of {one_of:?}"));
+            let event = self.event(PATIENCE / 2);
+            let event =
+                event.unwrap_or_else(|| panic!("in vain waited for one of {one_of:?} after {seen:?}"));
+            seen.push(event);
             if one_of.contains(&event) {
                 return event;
             }
         }
+    }
+}
+
+impl Deref for Watched {
+    type Target = zmq::Socket;
+
+    fn deref(&self) -> &zmq::Socket {
+        self.socket.as_ref().expect("it is there until the end")
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.socket = None;
+        while self.event(PATIENCE).is_some_and(|event| event != zmq::SocketEvent::MONITOR_STOPPED) {}
     }
 }

@@ -121,8 +121,7 @@ impl Session {
 
     /// When [`Session::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        // What a paused peer has sent lies unread, so its silence means nothing.
-        if self.is_paused() { None } else { self.connection.poll_timeout() }
+        self.connection.poll_timeout()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
@@ -185,9 +184,7 @@ impl Session {
     }
 
     fn deliver(&mut self, sink: &mut Sink) {
-        if let Some(peer) = self.peer
-            && !sink.messages.is_empty()
-        {
+        if let Some(peer) = self.peer.filter(|_| !sink.messages.is_empty()) {
             let (room, woken) = self.host.deliver(peer, &mut sink.messages);
             sink.wakes.append(woken);
             self.room = room;
@@ -260,6 +257,8 @@ pub(crate) struct Outgoing {
     control_written: usize,
     /// The stream takes no more for now.
     blocked: bool,
+    /// Nothing more will be written.
+    lost: bool,
 }
 
 impl Outgoing {
@@ -268,11 +267,16 @@ impl Outgoing {
         self.peer = Some(peer);
     }
 
-    /// Takes what the protocol has to say, once it has been heard out on what it said before.
-    pub(crate) fn offer(&mut self, session: &mut Session) {
-        if self.control.is_empty() {
+    /// Takes what the protocol has to say, once all that it said before is written. True if there was something.
+    pub(crate) fn offer(&mut self, session: &mut Session) -> bool {
+        if self.lost {
+            session.poll_output(&mut Vec::new());
+        } else if self.control.is_empty() {
             session.poll_output(&mut self.control);
+        } else {
+            return false;
         }
+        !self.control.is_empty()
     }
 
     /// The stream takes octets again.
@@ -287,7 +291,7 @@ impl Outgoing {
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         wakes: &mut Wakes,
     ) -> io::Result<()> {
-        while !self.blocked {
+        while !self.blocked && !self.lost {
             if self.flight.is_done() && self.control.is_empty() {
                 let Some(peer) = self.peer else { break };
                 wakes.append(host.exchange(peer, &mut self.flight));
@@ -307,8 +311,7 @@ impl Outgoing {
 
     /// Nothing more will be written: gives what is left back to the socket.
     pub(crate) fn lose(&mut self, host: &dyn Host) -> Wakes {
-        self.blocked = true;
-        self.control = Vec::new();
+        self.lost = true;
         match self.peer.take() {
             Some(peer) => host.lose(peer, &mut std::mem::take(&mut self.flight)),
             None => Wakes::default(),
@@ -339,9 +342,7 @@ impl Outgoing {
     /// The stream is full. That is a good moment to count how far the batch has come.
     fn block(&mut self, host: &dyn Host, wakes: &mut Wakes) {
         self.blocked = true;
-        if let Some(peer) = self.peer
-            && !self.flight.is_done()
-        {
+        if let Some(peer) = self.peer.filter(|_| !self.flight.is_done()) {
             wakes.append(host.exchange(peer, &mut self.flight));
         }
     }

@@ -25,11 +25,21 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// Runs `change` on the writing half, then writes what can be written, of what the protocol has to say, too.
+    fn speak_after(&self, session: &mut Session, change: impl FnOnce(&mut Outgoing)) {
+        self.pump_after(|outgoing| {
+            change(outgoing);
+            outgoing.offer(session)
+        });
+        // What arose while earlier words were stuck comes after them.
+        while session.has_output() && self.pump_after(|outgoing| outgoing.offer(session)) {}
+    }
+
     /// Runs `change` on the writing half, then writes what can be written.
-    fn pump_after(&self, change: impl FnOnce(&mut Outgoing)) {
+    fn pump_after<T>(&self, change: impl FnOnce(&mut Outgoing) -> T) -> T {
         let mut wakes = Wakes::default();
         let mut outgoing = lock(&self.outgoing);
-        change(&mut outgoing);
+        let changed = change(&mut outgoing);
         let result = outgoing.pump(&*self.host, &mut |slices| self.stream.write_vectored(slices), &mut wakes);
         if result.is_err() {
             wakes.append(outgoing.lose(&*self.host));
@@ -39,6 +49,7 @@ impl Wire {
         if let Err(error) = result {
             self.shared.command(Command::Broken(self.link, error));
         }
+        changed
     }
 }
 
@@ -166,9 +177,8 @@ impl Link {
         let newcomer = session.peer().filter(|_| before.is_none());
         // Also when reading has failed: a peer that is refused is told why, if only the stream takes it.
         if newcomer.is_some() || session.has_output() {
-            self.wire.pump_after(|outgoing| {
+            self.wire.speak_after(session, |outgoing| {
                 newcomer.into_iter().for_each(|peer| outgoing.attach(peer));
-                outgoing.offer(session);
             });
         }
         result?;
@@ -177,13 +187,10 @@ impl Link {
 
     /// Writes on, now that the stream takes octets: at first the greeting.
     pub(crate) fn unblock(&mut self) {
-        let stage = &mut self.stage;
-        self.wire.pump_after(|outgoing| {
-            outgoing.unblock();
-            if let Stage::Talking(session) = stage {
-                outgoing.offer(session);
-            }
-        });
+        match &mut self.stage {
+            Stage::Talking(session) => self.wire.speak_after(session, Outgoing::unblock),
+            Stage::Leaving { .. } => {}
+        }
     }
 
     /// When [`Link::expire`] is due.

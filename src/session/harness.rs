@@ -192,7 +192,10 @@ impl Pair {
         let (written, come) = self.progress(side);
         if !self.spoiled[side] {
             assert!(come <= written, "side {side}: {come} messages have come, and {written} were written");
-            assert!(come == written || self.pipes[side].is_lossy(), "side {side}: {come} of {written} have come");
+            assert!(
+                come == written || self.pipes[side].is_lossy(),
+                "side {side}: {come} of {written} have come"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Mock, Pipe};
-use crate::peer::Carrier;
+use crate::peer::{Carrier, Host};
 use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
 use crate::zmtp::Config;
@@ -82,7 +82,7 @@ impl Party {
     pub(crate) fn over(&mut self, end: End) {
         self.outgoing.lose(&*self.host).wake();
         if let Some(peer) = self.session.peer() {
-            crate::peer::Host::part(&*self.host, peer).wake();
+            self.host.part(peer).wake();
         }
         self.end = Some(end);
     }

@@ -9,7 +9,7 @@ pub(crate) struct Pipe {
     /// How many octets may be on their way; a writer of more has to wait.
     pub(crate) capacity: usize,
     /// How many more octets it takes before it breaks, if it is to.
-    pub(crate) life: Option<usize>,
+    life: Option<usize>,
     /// What the reads bring, in turn and over again.
     script: Vec<Piece>,
     turn: usize,
@@ -70,9 +70,17 @@ impl Pipe {
         found
     }
 
-    /// Octets that nobody's session has written.
+    /// Octets that nobody's session has written, unless the pipe is broken.
     pub(crate) fn put(&mut self, octets: &[u8]) {
-        self.transit.extend(octets);
+        if !self.ended {
+            self.transit.extend(octets);
+        }
+    }
+
+    /// The pipe breaks when it has taken so many octets more, unless it is doomed already.
+    pub(crate) fn doom(&mut self, life: usize) {
+        let life = *self.life.get_or_insert(life);
+        self.ended |= life == 0;
     }
 
     /// Whether it is broken, or about to be.
@@ -102,7 +110,9 @@ impl Pipe {
         if self.life == Some(0) {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        let taken = offered.min(self.capacity.saturating_sub(self.transit.len())).min(self.life.unwrap_or(usize::MAX));
+        let taken = offered
+            .min(self.capacity.saturating_sub(self.transit.len()))
+            .min(self.life.unwrap_or(usize::MAX));
         if taken == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -32,7 +32,7 @@ fn perform(pair: &mut Pair, what: u8, side: usize, how: u8) {
         8 => pair.pipes[side].obey(&script(how)),
         9 => pair.pipes[side].capacity = 1 + count * count,
         10 => pair.pass(Duration::from_millis(40) * u32::from(how)),
-        11 => pair.pipes[side].life = Some(1 + count * count),
+        11 => pair.pipes[side].doom(1 + count * count),
         12 => pair.cut(if how == u8::MAX { usize::MAX } else { count * count }),
         13 => ping(pair, side, how),
         14 => pair.spoil(side, count, 1 << (how % 8)),
@@ -47,24 +47,21 @@ fn send(pair: &Pair, side: usize, shape: u8) {
 
 /// A PING that promises something soon or nothing, if it would not stand in the middle of something.
 fn ping(pair: &mut Pair, side: usize, how: u8) {
-    let fits = !pair.is_over(side) && pair.parties[side].is_between_frames();
-    if fits && pair.pipes[side].life != Some(0) {
+    if !pair.is_over(side) && pair.parties[side].is_between_frames() {
         let context = &[how; 16][..usize::from(how % 17)];
         let head = [4, 7 + context.len() as u8, 4, b'P', b'I', b'N', b'G', 0, how >> 5];
         pair.pipes[side].put(&[&head, context].concat());
     }
 }
 
-/// A script of up to four pieces.
+/// A script of what the lower half of `how` chooses. An interruption is followed by something, or reads would be tried
+/// again for ever.
 fn script(how: u8) -> Vec<Piece> {
-    let pieces = [
-        Piece::Octets(1 + usize::from(how >> 4)),
-        Piece::Stall,
-        Piece::Octets(5000 * usize::from(how >> 4)),
-        Piece::Interrupt,
-    ];
+    let much = usize::from(how >> 4);
+    let [little, much] = [Piece::Octets(1 + much), Piece::Octets(5000 * much)];
+    let choices: [&[Piece]; 4] = [&[little], &[Piece::Stall], &[much], &[Piece::Interrupt, little]];
     let chosen = |bit: &usize| how >> *bit & 1 == 1;
-    (0..pieces.len()).filter(chosen).map(|bit| pieces[bit]).collect()
+    (0..choices.len()).filter(chosen).flat_map(|bit| choices[bit]).copied().collect()
 }
 
 /// With nothing in the way, everything arrives.

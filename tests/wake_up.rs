@@ -52,13 +52,13 @@ fn connected() -> (Socket<Push>, Socket<Pull>) {
 }
 
 /// A way to wait for a message, with its name.
-type Receive = (&'static str, fn(&Socket<Pull>) -> Result<Message, RecvError>);
+type ReceiveWay = (&'static str, fn(&Socket<Pull>) -> Result<Message, RecvError>);
 
 /// A way to wait for room, with its name.
-type Send = (&'static str, fn(&Socket<Push>) -> Result<(), SendError>);
+type SendWay = (&'static str, fn(&Socket<Push>) -> Result<(), SendError>);
 
 /// The ways to wait for a message; the last one has a deadline that plays no role.
-const RECEIVE: [Receive; 4] = [
+const RECEIVE: [ReceiveWay; 4] = [
     ("recv", Socket::recv),
     ("recv_async", |pull| block_on(pull.recv_async())),
     ("iterator", |pull| pull.iter().next().ok_or(RecvError::Closed)),
@@ -66,7 +66,7 @@ const RECEIVE: [Receive; 4] = [
 ];
 
 /// The ways to wait for room.
-const SEND: [Send; 3] = [
+const SEND: [SendWay; 3] = [
     ("send", |push| push.send("at the mark")),
     ("send_async", |push| block_on(push.send_async("at the mark"))),
     ("send_timeout", |push| push.send_timeout("at the mark", PATIENCE)),

@@ -1,6 +1,6 @@
 //! [`Context`]: owns the I/O threads that sockets live on.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,14 +37,17 @@ struct Inner {
     reactors: Vec<Reactor>,
     /// The reactor of the next socket, counted on and on.
     next: AtomicUsize,
-    closed: AtomicBool,
-    members: Mutex<Vec<Weak<dyn Member>>>,
+    /// The sockets; none once the context is closed.
+    members: Mutex<Option<Vec<Weak<dyn Member>>>>,
 }
 
 /// A socket, as its context sees it.
 pub(crate) trait Member: Send + Sync {
-    /// Closes the socket and hands back what is not sent by the deadline.
-    fn close(&self, deadline: Option<Instant>) -> Vec<Message>;
+    /// Ends the socket for its users. True if that had not happened before.
+    fn begin_close(&self) -> bool;
+
+    /// Hands back what is not sent by the deadline.
+    fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message>;
 }
 
 impl Context {
@@ -65,21 +68,17 @@ impl Context {
     /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
-    /// Returns the messages that could not be sent in time.
+    /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before.
     pub fn close(&self, timeout: Duration) -> crate::error::Closed {
-        self.0.closed.store(true, Ordering::SeqCst);
         let deadline = Instant::now().checked_add(timeout);
-        let members = std::mem::take(&mut *lock(&self.0.members));
-        let unsent =
-            members.iter().filter_map(Weak::upgrade).flat_map(|member| member.close(deadline)).collect();
+        let members = lock(&self.0.members).take().unwrap_or_default();
+        let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
+        open.retain(|member| member.begin_close());
+        let unsent = open.iter().flat_map(|member| member.finish_close(deadline)).collect();
         for reactor in &self.0.reactors {
             reactor.handle().wait_lingering(deadline);
         }
         crate::error::Closed { unsent }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.closed.load(Ordering::SeqCst)
     }
 
     /// The reactor for a new socket: each in turn.
@@ -88,13 +87,15 @@ impl Context {
         self.0.reactors[next % self.0.reactors.len()].handle().clone()
     }
 
-    /// Has the context close a socket when it is closed itself.
-    pub(crate) fn enroll(&self, member: Weak<dyn Member>) {
+    /// Has the context close a socket when it is closed itself. False if it is closed already.
+    pub(crate) fn enroll(&self, member: Weak<dyn Member>) -> bool {
         let mut members = lock(&self.0.members);
+        let Some(members) = &mut *members else { return false };
         if members.len() == members.capacity() {
             members.retain(|member| member.strong_count() > 0);
         }
         members.push(member);
+        true
     }
 }
 
@@ -140,8 +141,7 @@ impl ContextBuilder {
         Ok(Context(Arc::new(Inner {
             reactors,
             next: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            members: Mutex::default(),
+            members: Mutex::new(Some(Vec::new())),
         })))
     }
 }

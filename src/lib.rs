@@ -48,7 +48,13 @@
 //! While a connection lasts, nothing. When one is lost, what its peer had not wholly been given goes to another peer,
 //! or waits for the return of the lost one. What had been given to the operating system may have arrived or not:
 //! [`Stats::unconfirmed`] counts it. [`Socket::close`] hands back what is unsent; a dropped socket goes on sending for
-//! its [`linger`](Builder::linger) time and counts what it then gives up.
+//! its [`linger`](Builder::linger) time and writes to the [log] how much it then gives up.
+//!
+//! # What strangers can do
+//!
+//! A message has a [greatest size](Builder::max_message_size), a handshake a [longest time](Builder::handshake_timeout),
+//! and memory follows the bytes that came, never a declared length. The number of connections has no limit yet, and
+//! queues are limited in messages, not in bytes.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(unnameable_types)]

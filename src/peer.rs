@@ -2,7 +2,9 @@
 //!
 //! Locks are taken in one order, everywhere: **duty** (the reactor's turn), then **outgoing** (the writing half of a
 //! wire), then **core** (a socket's state). Methods of [`Host`] take the core lock themselves and may be called with
-//! the other two held; methods of [`Carrier`] take the outgoing lock and are called with no lock held at all.
+//! the other two held. Methods of [`Carrier`] take the outgoing lock and then the core lock, and may be called by whoever
+//! has the duty or no lock at all. The locks of the engine's lists (who drives, what was asked for, who is watched, what
+//! lingers) are taken last and held for no call.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -34,6 +36,9 @@ pub(crate) trait Host: Send + Sync {
 
     /// Nothing more will be read from the connection either; it is over.
     fn part(&self, peer: Id) -> Wakes;
+
+    /// The peer that `connect` made will not have us, and is not tried again: what waits for it goes to others.
+    fn abandon(&self, peer: Id) -> Wakes;
 
     /// Writes the batches that nobody else may write.
     fn flush(&self);
@@ -83,6 +88,8 @@ pub(crate) struct Peer {
     pub(crate) written: u64,
     /// Whether the open batch waits in the socket's list of batches to flush.
     pub(crate) dirty: bool,
+    /// It is sent nothing more.
+    pub(crate) forsaken: bool,
     /// Its connection is over and will not come back; it stays for what is left in its inbox.
     pub(crate) over: bool,
     pub(crate) pace: Pace,
@@ -97,6 +104,7 @@ impl Peer {
             dialled,
             written: 0,
             dirty: false,
+            forsaken: false,
             over: false,
             pace: Pace::new(),
         }

@@ -284,13 +284,15 @@ impl Outgoing {
         self.blocked = false;
     }
 
-    /// Writes until the stream takes no more or nothing is left.
+    /// Writes until the stream takes no more or nothing is left. Others may send meanwhile, and no thread should have to
+    /// write for them for ever: true if it has done its share, and another is to go on.
     pub(crate) fn pump(
         &mut self,
         host: &dyn Host,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         wakes: &mut Wakes,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
+        let mut share = SHARE;
         while !self.blocked && !self.lost {
             if self.flight.is_done() && self.control.is_empty() {
                 let Some(peer) = self.peer else { break };
@@ -298,15 +300,18 @@ impl Outgoing {
                 if self.flight.is_done() {
                     break;
                 }
+                if share == 0 {
+                    return Ok(true);
+                }
             }
             match self.write(write) {
-                Ok(()) => {}
+                Ok(octets) => share = share.saturating_sub(octets),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(host, wakes),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Nothing more will be written: gives what is left back to the socket.
@@ -323,20 +328,21 @@ impl Outgoing {
         self.flight.trim();
     }
 
-    fn write(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
+    fn write(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<usize> {
         if self.flight.is_done() {
-            self.control_written += write(&[IoSlice::new(&self.control[self.control_written..])])?;
+            let octets = write(&[IoSlice::new(&self.control[self.control_written..])])?;
+            self.control_written += octets;
             if self.control_written == self.control.len() {
                 self.control = Vec::new();
                 self.control_written = 0;
             }
-            return Ok(());
+            return Ok(octets);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = self.flight.gather(&mut slices);
         let octets = write(&slices[..used])?;
         self.flight.wrote(octets);
-        Ok(())
+        Ok(octets)
     }
 
     /// The stream is full. That is a good moment to count how far the batch has come.
@@ -347,6 +353,9 @@ impl Outgoing {
         }
     }
 }
+
+/// Octets that one thread writes in one go before it lets another go on.
+const SHARE: usize = 1024 * 1024;
 
 /// Octets that one read may bring. More would only displace what the caches hold.
 const READ: usize = 64 * 1024;

@@ -39,7 +39,8 @@ impl Backoff {
         // Leave room for the jitter below the maximum, or it would vanish just when many peers wait long.
         let base = pause.min((self.max / 2).max(self.first));
         let span = base.min(self.max.saturating_sub(base));
-        base + span.mul_f64(random as f64 / u64::MAX as f64)
+        let share = (u128::from(random) * span.as_nanos().min(u128::from(u64::MAX))) >> 64;
+        base.saturating_add(Duration::from_nanos(share as u64)).min(self.max)
     }
 }
 
@@ -58,9 +59,10 @@ mod tests {
             [0; 5].map(|random| backoff.next(random)),
             [100 * MS, 200 * MS, 400 * MS, 500 * MS, 500 * MS]
         );
-        assert_eq!(backoff.next(u64::MAX), 1000 * MS);
+        assert_eq!(backoff.next(u64::MAX).as_millis(), 999);
         backoff.reset();
-        assert_eq!(backoff.next(u64::MAX), 200 * MS);
+        assert_eq!(backoff.next(u64::MAX).as_millis(), 199);
+        assert!(Backoff::new(Duration::MAX, Duration::MAX).next(u64::MAX) == Duration::MAX);
     }
 
     #[test]

@@ -39,8 +39,10 @@ pub(crate) enum Stage {
     Connecting { stream: Stream, left: VecDeque<SocketAddr>, until: Option<Instant> },
     /// There is a connection.
     Linked(Id),
-    /// It is too early to try again; without a time, that never ends.
+    /// It is too early to try again.
     Waiting(Option<Instant>),
+    /// The peer will not have us, and is not tried again.
+    Dead,
 }
 
 impl Dialer {
@@ -72,7 +74,7 @@ impl Dialer {
         match &self.stage {
             Stage::Connecting { until, .. } => *until,
             Stage::Waiting(until) => *until,
-            Stage::Resolving | Stage::Linked(_) => None,
+            Stage::Resolving | Stage::Linked(_) | Stage::Dead => None,
         }
     }
 
@@ -93,8 +95,8 @@ impl Dialer {
             Retry::Soon => self.backoff.next(random),
             Retry::Slowly => self.backoff.next_slow(random),
             Retry::Never => {
-                log::error!("{} will not have us, and is not asked again: {end}", self.endpoint);
-                self.stage = Stage::Waiting(None);
+                log::error!("{} will not have us, and is not tried again: {end}", self.endpoint);
+                self.stage = Stage::Dead;
                 return;
             }
         };

@@ -1,5 +1,6 @@
 //! Waiting: how callers and the I/O thread share the duty of running the reactor.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::duty::{Ask, Look, Nap, Next};
+use super::duty::{Ask, Look, Nap, Next, Roster};
 use super::parker::{Parker, interrupt};
 use super::reactor::Turn;
 use crate::lock::lock;
@@ -61,21 +62,18 @@ impl Shared {
         }
     }
 
-    /// Runs the reactor until the parker is woken, or the deadline has passed (false).
-    fn drive(self: &Arc<Self>, mut turn: Box<Turn>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
-        let woken = loop {
-            if parker.is_woken() {
-                break true;
+    /// Runs the reactor until the parker is woken, or the deadline has passed (false). Even then it is run once: who
+    /// asks again and again without waiting must not keep everything from moving.
+    fn drive(self: &Arc<Self>, turn: Box<Turn>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
+        let mut driver = Driver { shared: self, turn: Some(turn), leave: Roster::leave };
+        while !parker.is_woken() {
+            let last = is_past(deadline);
+            driver.run(Some(parker), deadline);
+            if last {
+                return parker.is_woken();
             }
-            if is_past(deadline) {
-                break false;
-            }
-            turn.run(self, Some(parker), deadline);
-        };
-        let needed = self.attending.load(Ordering::SeqCst) > 0;
-        let next = lock(&self.roster).leave(turn, needed);
-        self.wake(next);
-        woken
+        }
+        true
     }
 
     /// The life of the I/O thread.
@@ -86,21 +84,29 @@ impl Shared {
                 Look::Granted(turn) => self.run_until_wanted(turn),
                 Look::Sleep(Nap::Short) => thread::park_timeout(LOOK_IN),
                 Look::Sleep(Nap::Long) => thread::park(),
-                Look::Stop => break,
+                Look::Stop => return self.clear_up(),
             }
         }
     }
 
-    fn run_until_wanted(self: &Arc<Self>, mut turn: Box<Turn>) {
-        loop {
-            turn.run(self, None, None);
-            let mut roster = lock(&self.roster);
-            if roster.is_wanted() {
-                let next = roster.io_leave(turn);
-                drop(roster);
-                return self.wake(next);
+    fn run_until_wanted(self: &Arc<Self>, turn: Box<Turn>) {
+        let mut driver = Driver { shared: self, turn: Some(turn), leave: Roster::io_leave };
+        while !lock(&self.roster).is_wanted() {
+            // A waker is somebody else's code. What it breaks must not end the I/O thread.
+            let run = panic::catch_unwind(AssertUnwindSafe(|| driver.run(None, None)));
+            if run.is_err() {
+                log::error!("a waker panicked on the I/O thread");
             }
         }
+    }
+
+    /// No socket is left, and no handle: lets go of all that the reactor still holds. Connections hold what we share,
+    /// and so do commands and watched sockets; without this they would keep each other alive.
+    fn clear_up(&self) {
+        let turn = lock(&self.roster).close();
+        let commands = self.take_commands();
+        let watched = std::mem::take(&mut *lock(&self.watched));
+        drop((turn, commands, watched));
     }
 
     /// Has somebody look after the reactor at once.
@@ -127,6 +133,36 @@ impl Shared {
             Next::Caller(parker) => parker.unpark(),
             Next::IoThread => self.unpark_io_thread(),
             Next::Driver => interrupt(&self.poll),
+        }
+    }
+}
+
+/// Has the turn, and leaves it even when a waker panics.
+struct Driver<'a> {
+    shared: &'a Arc<Shared>,
+    turn: Option<Box<Turn>>,
+    /// How it is left: [`Roster::leave`] or [`Roster::io_leave`].
+    leave: Leave,
+}
+
+type Leave = fn(&mut Roster<Box<Turn>, Parker>, Box<Turn>) -> Next<Parker>;
+
+impl Driver<'_> {
+    fn run(&mut self, parker: Option<&Parker>, deadline: Option<Instant>) {
+        if let Some(turn) = &mut self.turn {
+            turn.run(self.shared, parker, deadline);
+        }
+    }
+}
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            let mut roster = lock(&self.shared.roster);
+            roster.need(self.shared.attending.load(Ordering::SeqCst) > 0);
+            let next = (self.leave)(&mut roster, turn);
+            drop(roster);
+            self.shared.wake(next);
         }
     }
 }

@@ -120,11 +120,15 @@ impl<T, C> Roster<T, C> {
         if self.free.is_some() { self.hand_on() } else { Next::Nobody }
     }
 
-    /// A caller leaves the turn. `needed` tells that somebody needs the reactor who will not drive it.
-    pub(crate) fn leave(&mut self, turn: T, needed: bool) -> Next<C> {
+    /// Whether somebody needs the reactor who will not drive it; to be told before the turn is left.
+    pub(crate) fn need(&mut self, needed: bool) {
+        self.called |= needed;
+    }
+
+    /// A caller leaves the turn.
+    pub(crate) fn leave(&mut self, turn: T) -> Next<C> {
         self.free = Some(turn);
         self.left += 1;
-        self.called |= needed;
         self.hand_on()
     }
 

@@ -62,18 +62,22 @@ impl Future for AllGone {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let waker = context.waker().clone();
         let mut state = lock(&this.gate.0);
         if state.lingering == 0 {
             return Poll::Ready(());
         }
-        state.waiters.wait(&mut this.ticket, context.waker());
+        let before = state.waiters.wait(&mut this.ticket, waker);
+        drop(state);
+        drop(before);
         Poll::Pending
     }
 }
 
 impl Drop for AllGone {
     fn drop(&mut self) {
-        lock(&self.gate.0).waiters.leave(&mut self.ticket);
+        let left = lock(&self.gate.0).waiters.leave(&mut self.ticket);
+        drop(left);
     }
 }
 

@@ -38,7 +38,10 @@ impl Accepting {
                 self.paused = None;
                 Some(Ok(stream))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.paused = None;
+                None
+            }
             Err(error) if is_of_one_connection(&error) => Some(Err(error)),
             Err(error) => {
                 if self.paused.is_none() {

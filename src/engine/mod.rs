@@ -100,14 +100,19 @@ impl Handle {
 
     /// Ends a listener or a dialer, with all connections that came of it.
     pub(crate) fn forget(&self, key: Key, ending: Ending) {
-        self.0.command(Command::Forget(key, ending, None));
+        self.0.command(Command::Forget(key, self.lingering(ending), None));
     }
 
     /// As [`Handle::forget`], and waits until it is done.
     pub(crate) fn forget_now(&self, key: Key, ending: Ending) {
         let done = Arc::new(Done::default());
-        self.0.command(Command::Forget(key, ending, Some(done.clone())));
+        self.0.command(Command::Forget(key, self.lingering(ending), Some(done.clone())));
         self.block_on(Wait { done, ticket: Ticket::default() }, None);
+    }
+
+    /// What ends gracefully lingers from now on.
+    fn lingering(&self, ending: Ending) -> Option<Lingering> {
+        (ending == Ending::Graceful).then(|| self.0.linger_guard())
     }
 
     /// Runs a future to its end on the calling thread; `None` when the deadline passes first.
@@ -201,9 +206,6 @@ impl Drop for Reactor {
             // It only fails by a panic, which has been reported where it happened.
             let _ = thread.join();
         }
-        // The turn holds connections, which hold what we share: without this they would keep each other alive.
-        let turn = lock(&shared.roster).close();
-        drop(turn);
     }
 }
 
@@ -229,11 +231,14 @@ pub(crate) struct Shared {
 pub(crate) enum Command {
     Listen(Key, Listener, Arc<Setup>),
     Dial(Key, Endpoint, Id, Arc<Setup>),
-    Forget(Key, Ending, Option<Arc<Done>>),
+    /// A listener or dialer is to end, gracefully if something is to linger.
+    Forget(Key, Option<Lingering>, Option<Arc<Done>>),
     /// The name of what a dialer dials has been looked up.
     Resolved(Id, io::Result<Vec<SocketAddr>>),
     /// A link's inbox has room again.
     Resume(Id),
+    /// A link has more to write than one thread should write in one go.
+    Pump(Id),
     /// Writing to a link has failed.
     Broken(Id, io::Error),
     Linger(Arc<dyn Host>, Option<Instant>, Lingering),
@@ -351,11 +356,14 @@ impl Future for Wait {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let waker = context.waker().clone();
         let mut state = lock(&this.done.0);
         if state.0 {
             return Poll::Ready(());
         }
-        state.1.wait(&mut this.ticket, context.waker());
+        let before = state.1.wait(&mut this.ticket, waker);
+        drop(state);
+        drop(before);
         Poll::Pending
     }
 }

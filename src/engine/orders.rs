@@ -11,7 +11,7 @@ use super::listener::Accepting;
 use super::reactor::{Entry, Turn};
 use super::wire::Link;
 use super::{Command, Key, Setup, Shared};
-use crate::peer::{Ending, Host};
+use crate::peer::Host;
 use crate::session::End;
 use crate::slots::Id;
 use crate::transport::{Listener, watch};
@@ -37,14 +37,15 @@ impl Turn {
                 self.keys.insert(key, id);
                 self.dial(shared, id, now);
             }
-            Command::Forget(key, ending, done) => {
-                self.forget(shared, key, ending, now);
+            Command::Forget(key, lingering, done) => {
+                self.forget(shared, key, lingering, now);
                 if let Some(done) = done {
                     done.complete();
                 }
             }
             Command::Resolved(dialer, found) => self.resolved(dialer, found, now),
             Command::Resume(link) => self.enlist(link, Link::resume),
+            Command::Pump(link) => self.enlist(link, Link::unblock),
             Command::Broken(link, error) => self.enlist(link, |link| link.break_off(error)),
             Command::Linger(host, until, lingering) => self.linger(shared, (host, until, lingering), now),
             Command::Recheck(lingerer) => self.recheck(lingerer, now),
@@ -63,7 +64,7 @@ impl Turn {
     }
 
     /// A socket unbinds or disconnects, and drops the connections that came of it.
-    fn forget(&mut self, shared: &Arc<Shared>, key: Key, ending: Ending, now: Instant) {
+    fn forget(&mut self, shared: &Arc<Shared>, key: Key, lingering: Option<Lingering>, now: Instant) {
         let Some(id) = self.keys.remove(&key) else { return };
         let links = match self.take(id) {
             Some(Entry::Accepting(accepting)) => accepting.links.into_iter().collect(),
@@ -74,8 +75,7 @@ impl Turn {
             _ => Vec::new(),
         };
         for link in links {
-            let lingering = (ending == Ending::Graceful).then(|| shared.linger_guard());
-            self.part(link, lingering, now);
+            self.part(link, lingering.as_ref().map(|_| shared.linger_guard()), now);
         }
     }
 

@@ -163,6 +163,9 @@ impl Turn {
             (Origin::Listener(_), Some(Entry::Accepting(accepting))) => drop(accepting.links.remove(&id)),
             (Origin::Dialer(dialer_id), Some(Entry::Dialer(dialer))) => {
                 dialer.lost(end, now, random);
+                if let Stage::Dead = dialer.stage {
+                    dialer.setup.host.abandon(dialer.peer).wake();
+                }
                 let deadline = dialer.deadline();
                 self.timers.set(dialer_id, deadline);
             }
@@ -194,7 +197,7 @@ impl Turn {
                 Some(Entry::Dialer(dialer)) => match dialer.stage {
                     Stage::Connecting { .. } => self.next_address(id, &io::ErrorKind::TimedOut.into(), now),
                     Stage::Waiting(_) => self.dial(shared, id, now),
-                    Stage::Resolving | Stage::Linked(_) => {}
+                    Stage::Resolving | Stage::Linked(_) | Stage::Dead => {}
                 },
                 Some(Entry::Accepting(_)) => self.accept(shared, id, now),
                 Some(Entry::Lingerer(_)) => self.recheck(id, now),

@@ -46,8 +46,10 @@ impl Wire {
         }
         drop(outgoing);
         wakes.wake();
-        if let Err(error) = result {
-            self.shared.command(Command::Broken(self.link, error));
+        match result {
+            Ok(false) => {}
+            Ok(true) => self.shared.command(Command::Pump(self.link)),
+            Err(error) => self.shared.command(Command::Broken(self.link, error)),
         }
         changed
     }

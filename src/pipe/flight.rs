@@ -69,7 +69,7 @@ impl Flight {
 
     /// Gives unused memory back; for a wire that has fallen idle.
     pub(crate) fn trim(&mut self) {
-        if self.is_done() {
+        if self.is_done() && self.count == self.batch.messages() {
             *self = Self::default();
         }
     }

@@ -17,30 +17,36 @@ pub(crate) struct Waiters {
 #[derive(Debug, Default)]
 pub(crate) struct Ticket(Option<u64>);
 
+/// What [`Waiters::leave`] leaves, to be dropped when no lock is held.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// The operation had been woken and has not come back since: if it leaves without taking what it was woken for,
+    /// somebody else must be woken.
+    pub(crate) woken: bool,
+    _waker: Option<Waker>,
+}
+
 impl Waiters {
-    /// Registers the waker, or renews it if the operation is still in the queue.
-    pub(crate) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) {
+    /// Registers the waker, or renews it if the operation is still in the queue. Returns the waker it had before, to be
+    /// dropped when no lock is held.
+    #[must_use = "a waker is somebody else's, and dropping it may run their code"]
+    pub(crate) fn wait(&mut self, ticket: &mut Ticket, waker: Waker) -> Option<Waker> {
         if let Some(place) = self.place(ticket) {
-            self.queue[place].1.clone_from(waker);
-            return;
+            return Some(std::mem::replace(&mut self.queue[place].1, waker));
         }
         ticket.0 = Some(self.next);
-        self.queue.push_back((self.next, waker.clone()));
+        self.queue.push_back((self.next, waker));
         self.next += 1;
+        None
     }
 
-    /// Takes the operation out of the queue. True if it had been woken and has not come back since: when it leaves
-    /// without taking what it was woken for, somebody else must be woken.
-    pub(crate) fn leave(&mut self, ticket: &mut Ticket) -> bool {
-        let woken = match self.place(ticket) {
-            Some(place) => {
-                self.queue.remove(place);
-                false
-            }
-            None => ticket.0.is_some(),
-        };
-        ticket.0 = None;
-        woken
+    /// Takes the operation out of the queue.
+    #[must_use = "a waker is somebody else's, and dropping it may run their code"]
+    pub(crate) fn leave(&mut self, ticket: &mut Ticket) -> Left {
+        let place = self.place(ticket);
+        let waited = ticket.0.take().is_some();
+        let waker = place.and_then(|place| self.queue.remove(place)).map(|(_, waker)| waker);
+        Left { woken: waited && waker.is_none(), _waker: waker }
     }
 
     /// Takes up to `count` operations out of the queue, to be woken.
@@ -127,9 +133,9 @@ mod tests {
         let mut tickets: Vec<Ticket> = (0..3).map(|_| Ticket::default()).collect();
         let mut waiters = Waiters::default();
         for (bell, ticket) in bells.iter().zip(&mut tickets) {
-            waiters.wait(ticket, &Waker::from(bell.clone()));
+            assert!(waiters.wait(ticket, Waker::from(bell.clone())).is_none());
         }
-        waiters.wait(&mut tickets[0], &Waker::from(bells[0].clone()));
+        assert!(waiters.wait(&mut tickets[0], Waker::from(bells[0].clone())).is_some());
         wake(&mut waiters, 2);
         assert_eq!(bells.iter().map(|bell| bell.rung()).collect::<Vec<_>>(), [1, 1, 0]);
     }
@@ -140,12 +146,12 @@ mod tests {
         let waker = Waker::from(bell);
         let mut waiters = Waiters::default();
         let (mut woken, mut waiting, mut never) = (Ticket::default(), Ticket::default(), Ticket::default());
-        waiters.wait(&mut woken, &waker);
-        waiters.wait(&mut waiting, &waker);
+        assert!(waiters.wait(&mut woken, waker.clone()).is_none());
+        assert!(waiters.wait(&mut waiting, waker).is_none());
         wake(&mut waiters, 1);
-        assert!(waiters.leave(&mut woken));
-        assert!(!waiters.leave(&mut waiting));
-        assert!(!waiters.leave(&mut never));
-        assert!(!waiters.leave(&mut woken), "told once");
+        assert!(waiters.leave(&mut woken).woken);
+        assert!(!waiters.leave(&mut waiting).woken);
+        assert!(!waiters.leave(&mut never).woken);
+        assert!(!waiters.leave(&mut woken).woken, "told once");
     }
 }

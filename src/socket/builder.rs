@@ -41,17 +41,17 @@ impl<T: Kind> Builder<T> {
     /// When an option is out of its range, or the context is closed.
     pub fn build(self) -> Result<Socket<T>, BuildError> {
         self.options.check()?;
-        if self.context.is_closed() {
-            return Err(BuildError::Closed);
-        }
         let pattern = super::pattern(T::TYPE, &self.options);
         let core = Core::new(self.context.engine(), self.options, T::TYPE, pattern);
         let member: Arc<dyn Member> = core.clone();
-        self.context.enroll(Arc::downgrade(&member));
+        if !self.context.enroll(Arc::downgrade(&member)) {
+            return Err(BuildError::Closed);
+        }
         Ok(Socket { core, _context: self.context, kind: PhantomData })
     }
 
     /// How long the socket, once dropped, goes on sending what is queued: 30 s by default, zero to give it up at once.
+    /// The last handle of the context may have to wait for that long; a time too long for the clock has no end.
     pub fn linger(self, linger: Duration) -> Self {
         self.with(|options| options.linger = linger)
     }
@@ -148,7 +148,8 @@ impl<T: Sends> Builder<T> {
 
 impl<T: Receives> Builder<T> {
     /// The high-water mark for receiving: the most messages queued from one peer, 1000 by default, zero for no limit.
-    /// It counts whole messages, exactly. At the mark the peer is not read from until half of them are taken.
+    /// It counts whole messages, exactly, and not their bytes. At the mark the peer is not read from until half of them
+    /// are taken.
     pub fn recv_hwm(self, messages: usize) -> Self {
         self.with(|options| options.recv_hwm = messages)
     }

@@ -24,6 +24,7 @@ pub(crate) struct Core {
     pub(super) engine: Engine,
     pub(super) options: Arc<Options>,
     socket_type: SocketType,
+    receives: bool,
     state: Mutex<State>,
     this: Weak<Self>,
 }
@@ -70,6 +71,7 @@ impl Core {
         socket_type: SocketType,
         pattern: Box<dyn Pattern>,
     ) -> Arc<Self> {
+        let receives = pattern.receives();
         let state = State {
             pipes: Pipes::new(&options),
             pattern,
@@ -85,6 +87,7 @@ impl Core {
             engine,
             options: Arc::new(options),
             socket_type,
+            receives,
             state: Mutex::new(state),
             this: this.clone(),
         })
@@ -199,48 +202,10 @@ impl Core {
         drop(state);
         self.engine.forget_now(attachment.key, Ending::Abrupt);
         if let Some(peer) = attachment.peer {
-            let wakes = self.part(peer);
-            wakes.wake();
+            self.part(peer).wake();
             self.flush();
         }
         Ok(())
-    }
-
-    /// Ends the socket for its users and wakes all that wait. True if that had not happened before.
-    pub(crate) fn begin_close(&self) -> bool {
-        let mut wakes = Wakes::default();
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return false;
-        }
-        state.phase = Phase::Closing;
-        let State { senders, receivers, connecting, pipes, .. } = &mut *state;
-        for waiters in [senders, receivers, connecting] {
-            waiters.wake_all(&mut wakes);
-        }
-        let discarded: usize = pipes.peers.iter_mut().map(|(_, peer)| peer.inbox.clear()).sum();
-        pipes.stats.discarded += discarded as u64;
-        drop(state);
-        wakes.wake();
-        self.flush();
-        true
-    }
-
-    /// Waits until everything is written, then ends all connections and hands back what was not.
-    pub(crate) fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
-        let drain = Drain { core: self, ticket: Ticket::default() };
-        let drained = self.engine.block_on(drain, deadline).is_some();
-        let ending = if drained { self.farewell() } else { Ending::Abrupt };
-        let attachments = std::mem::take(&mut self.lock().attachments);
-        for attachment in attachments {
-            // Meanwhile what its wires had begun to write comes back.
-            self.engine.forget_now(attachment.key, ending);
-        }
-        let mut state = self.lock();
-        state.phase = Phase::Closed;
-        let unsent = state.give_up();
-        state.pipes.stats.returned += unsent.len() as u64;
-        unsent
     }
 
     /// Sends what is left in the background, until the linger time is over.
@@ -261,15 +226,13 @@ impl Core {
 
     fn setup(&self) -> Arc<Setup> {
         let this: Arc<Self> = self.this.upgrade().expect("it is borrowed, so it is there");
+        // What will only be thrown away need not be gathered first.
+        let message = if self.receives { self.options.max_message_size } else { UNWANTED };
         let config = zmtp::Config {
             socket_type: self.socket_type,
             identity: bytes::Bytes::new(),
             handshake_timeout: Some(self.options.handshake_timeout),
-            limits: zmtp::Limits {
-                message: self.options.max_message_size,
-                parts: PARTS,
-                handshake: HANDSHAKE,
-            },
+            limits: zmtp::Limits { message, parts: PARTS, handshake: HANDSHAKE },
         };
         Arc::new(Setup { host: this, options: self.options.clone(), config })
     }
@@ -327,6 +290,9 @@ impl State {
     }
 
     fn writable(&mut self, peer: Id, wakes: &mut Wakes) {
+        if self.pipes.peers.get(peer).is_none_or(|peer| peer.forsaken) {
+            return;
+        }
         self.pattern.writable(&mut self.pipes, peer);
         self.wake_senders(wakes);
     }
@@ -342,6 +308,7 @@ impl State {
         self.pattern.leave(peer);
         if let Some(peer) = self.pipes.peers.get_mut(peer) {
             peer.dialled = false;
+            peer.forsaken = true;
         }
     }
 
@@ -366,8 +333,41 @@ impl State {
 }
 
 impl Member for Core {
-    fn close(&self, deadline: Option<Instant>) -> Vec<Message> {
-        if self.begin_close() { self.finish_close(deadline) } else { Vec::new() }
+    /// Ends the socket for its users and wakes all that wait. True if that had not happened before.
+    fn begin_close(&self) -> bool {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        state.phase = Phase::Closing;
+        let State { senders, receivers, connecting, pipes, .. } = &mut *state;
+        for waiters in [senders, receivers, connecting] {
+            waiters.wake_all(&mut wakes);
+        }
+        let discarded: usize = pipes.peers.iter_mut().map(|(_, peer)| peer.inbox.clear()).sum();
+        pipes.stats.discarded += discarded as u64;
+        drop(state);
+        wakes.wake();
+        self.flush();
+        true
+    }
+
+    /// Waits until everything is written, then ends all connections and hands back what was not.
+    fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
+        let drain = Drain { core: self, ticket: Ticket::default() };
+        let drained = self.engine.block_on(drain, deadline).is_some();
+        let ending = if drained { self.farewell() } else { Ending::Abrupt };
+        let attachments = std::mem::take(&mut self.lock().attachments);
+        for attachment in attachments {
+            // Meanwhile what its wires had begun to write comes back.
+            self.engine.forget_now(attachment.key, ending);
+        }
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        let unsent = state.give_up();
+        state.pipes.stats.returned += unsent.len() as u64;
+        unsent
     }
 }
 
@@ -386,7 +386,10 @@ impl Host for Core {
             state.pipes.peers.get_mut(id)?.carrier = Some(carrier);
             state.pipes.stats.peers += 1;
             state.connecting.wake_all(wakes);
-            state.writable(id, wakes);
+            // What was filled up before there was a connection opens when it has drained.
+            if state.pipes.peers.get(id)?.outbox.has_room() {
+                state.writable(id, wakes);
+            }
             Some(id)
         });
         Some((id?, wakes))
@@ -414,7 +417,7 @@ impl Host for Core {
             let count = messages.len();
             state.pipes.stats.received += count as u64;
             let peer = state.pipes.peers.get_mut(id);
-            let (Some(peer), Phase::Open, true) = (peer, state.phase, state.pattern.receives()) else {
+            let (Some(peer), Phase::Open, true) = (peer, state.phase, self.receives) else {
                 state.pipes.stats.discarded += count as u64;
                 messages.clear();
                 return usize::MAX;
@@ -488,6 +491,11 @@ impl Host for Core {
         self.change(part).1
     }
 
+    fn abandon(&self, id: Id) -> Wakes {
+        self.lock().forsake(id);
+        self.part(id)
+    }
+
     fn flush(&self) {
         let carriers = self.lock().pipes.take_dirty();
         carriers.iter().for_each(|carrier| carrier.pump());
@@ -513,7 +521,8 @@ impl Host for Core {
         let drained = state.is_drained();
         if !drained {
             // Without a ticket to leave by: whoever asks stays until it is so, or until the socket is settled.
-            state.draining.wait(&mut Ticket::default(), waker);
+            let before = state.draining.wait(&mut Ticket::default(), waker.clone());
+            debug_assert!(before.is_none(), "a new ticket had no waker before");
         }
         drained
     }
@@ -525,8 +534,15 @@ impl Host for Core {
         state.phase = Phase::Closed;
         let dropped = state.give_up();
         state.pipes.stats.dropped.lingered += dropped.len() as u64;
+        let lost = dropped.len() + state.pipes.queued();
         let attachments = std::mem::take(&mut state.attachments);
         drop(state);
+        if lost > 0 {
+            log::warn!(
+                "a dropped {} socket gives up {lost} messages it could not send in time",
+                self.socket_type
+            );
+        }
         attachments.iter().for_each(|attachment| self.engine.forget(attachment.key, ending));
     }
 }
@@ -542,23 +558,30 @@ impl Future for Drain<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let waker = context.waker().clone();
         let mut state = this.core.lock();
         if state.is_drained() {
             return Poll::Ready(());
         }
-        state.draining.wait(&mut this.ticket, context.waker());
+        let before = state.draining.wait(&mut this.ticket, waker);
+        drop(state);
+        drop(before);
         Poll::Pending
     }
 }
 
 impl Drop for Drain<'_> {
     fn drop(&mut self) {
-        self.core.lock().draining.leave(&mut self.ticket);
+        let left = self.core.lock().draining.leave(&mut self.ticket);
+        drop(left);
     }
 }
 
 /// Parts that an incoming message may have. Each costs memory beside its octets.
 const PARTS: usize = 64 * 1024;
+
+/// Octets of a message to a socket that does not receive.
+const UNWANTED: usize = 64 * 1024;
 
 /// Octets that a peer may send in one command of the handshake.
 const HANDSHAKE: usize = 8 * 1024;

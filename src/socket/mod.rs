@@ -63,9 +63,9 @@ fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
 ///
 /// # Closing
 ///
-/// Dropping a socket never blocks. What it has accepted is sent in the background for as long as
-/// [`linger`](Builder::linger) allows, and the last handle of its [`Context`] waits for that. [`close`](Self::close)
-/// waits here and now, and hands back what could not be sent.
+/// Dropping a socket does not block. What it has accepted is sent in the background for as long as
+/// [`linger`](Builder::linger) allows, and the last handle of its [`Context`] waits for that; a socket that is itself the
+/// last handle therefore does. [`close`](Self::close) waits here and now, and hands back what could not be sent.
 pub struct Socket<T: Kind> {
     core: Arc<Core>,
     /// Keeps the I/O threads running. Declared behind `core`, so that a last handle waits for what `core` leaves.
@@ -117,7 +117,8 @@ impl<T: Kind> Socket<T> {
     /// Stops accepting at an endpoint, as [`bind`](Self::bind) returned it, and drops the connections that were
     /// accepted there. The address is free when this returns.
     ///
-    /// What those peers were not wholly sent goes to others.
+    /// What those peers were not wholly sent goes to others. Blocks until the event loop has come round, which as a rule
+    /// takes some microseconds.
     ///
     /// # Errors
     ///
@@ -132,7 +133,8 @@ impl<T: Kind> Socket<T> {
 
     /// Ends one connection to an endpoint, spelt as for [`connect`](Self::connect), and does not make it again.
     ///
-    /// What the peer was not wholly sent goes to others. What came from it can still be received.
+    /// What the peer was not wholly sent goes to others. What came from it can still be received. Blocks until the event
+    /// loop has come round, which as a rule takes some microseconds.
     ///
     /// # Errors
     ///
@@ -162,7 +164,15 @@ impl<T: Kind> Socket<T> {
     /// Returns the messages that could not be sent in time. What was received and not taken is dropped. Closing twice
     /// does nothing.
     pub fn close(&self, timeout: Duration) -> Closed {
-        Closed { unsent: self.core.close(Instant::now().checked_add(timeout)) }
+        if !self.core.begin_close() {
+            return Closed::default();
+        }
+        Closed { unsent: self.core.finish_close(Instant::now().checked_add(timeout)) }
+    }
+
+    /// The type of the socket, as a value.
+    pub fn socket_type(&self) -> SocketType {
+        T::TYPE
     }
 
     /// Where the messages of this socket are: counted under one lock, so that the numbers fit together.

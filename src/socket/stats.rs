@@ -46,9 +46,11 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// Still unsent when the linger time of a dropped socket was over.
+    /// Still unsent when the socket ended: when the linger time of a dropped one was over, which nobody can ask it any
+    /// more, and so is written to the log, too.
     pub lingered: u64,
-    /// Replaced by a newer message, as the option `conflate` asks for.
+    /// Replaced by a newer message, as the option `conflate` asks for; or the latest value of a peer that is lost and
+    /// not expected back.
     pub conflated: u64,
 }
 

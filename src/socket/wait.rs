@@ -1,7 +1,7 @@
 //! What callers wait for, as futures. A blocking call waits for the same futures as its `async` twin.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::core::{Core, Phase};
 use crate::context::Attendance;
@@ -33,18 +33,27 @@ impl<'a> Sending<'a> {
         match self.core.try_send(&message) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(Refusal::Full) => {
-                let mut state = self.core.lock();
-                if state.phase == Phase::Open && !state.pattern.can_send() {
-                    state.senders.wait(&mut self.ticket, context.waker());
-                } else {
-                    // Things have changed since: try again.
-                    context.waker().wake_by_ref();
-                }
-                drop(state);
                 self.message = Some(message);
+                self.wait(context.waker());
                 Poll::Pending
             }
             Err(reason) => Poll::Ready(Err(SendError::new(message, reason))),
+        }
+    }
+}
+
+impl Sending<'_> {
+    fn wait(&mut self, waker: &Waker) {
+        let mine = waker.clone();
+        let mut state = self.core.lock();
+        if state.phase == Phase::Open && !state.pattern.can_send() {
+            let before = state.senders.wait(&mut self.ticket, mine);
+            drop(state);
+            drop(before);
+        } else {
+            // Things have changed since: try again.
+            drop(state);
+            waker.wake_by_ref();
         }
     }
 }
@@ -60,7 +69,8 @@ impl Future for Sending<'_> {
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         // All senders are woken together, so there is nothing to pass on.
-        self.core.lock().senders.leave(&mut self.ticket);
+        let left = self.core.lock().senders.leave(&mut self.ticket);
+        drop(left);
     }
 }
 
@@ -76,15 +86,19 @@ impl<'a> Receiving<'a> {
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
+        let waker = context.waker().clone();
         let mut state = self.core.lock();
         let result = state.recv();
         if let Err(RecvError::Empty) = result {
-            state.receivers.wait(&mut self.ticket, context.waker());
+            let before = state.receivers.wait(&mut self.ticket, waker);
+            drop(state);
+            drop(before);
             return Poll::Pending;
         }
-        state.receivers.leave(&mut self.ticket);
+        let left = state.receivers.leave(&mut self.ticket);
         let resume = state.pipes.take_resume();
         drop(state);
+        drop(left);
         if let Some(carrier) = resume {
             carrier.resume();
         }
@@ -104,11 +118,13 @@ impl Drop for Receiving<'_> {
     fn drop(&mut self) {
         let mut wakes = Wakes::default();
         let mut state = self.core.lock();
-        if state.receivers.leave(&mut self.ticket) && state.pattern.can_recv() {
+        let left = state.receivers.leave(&mut self.ticket);
+        if left.woken && state.pattern.can_recv() {
             // Woken for a message that it does not take: somebody else is to have it.
             state.receivers.wake(1, &mut wakes);
         }
         drop(state);
+        drop(left);
         wakes.wake();
     }
 }
@@ -131,6 +147,7 @@ impl Future for Connecting<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let waker = context.waker().clone();
         let mut state = this.core.lock();
         if state.phase != Phase::Open {
             return Poll::Ready(Err(WaitError::Closed));
@@ -138,14 +155,17 @@ impl Future for Connecting<'_> {
         if state.pipes.stats.peers >= this.peers {
             return Poll::Ready(Ok(()));
         }
-        state.connecting.wait(&mut this.ticket, context.waker());
+        let before = state.connecting.wait(&mut this.ticket, waker);
+        drop(state);
+        drop(before);
         Poll::Pending
     }
 }
 
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
-        self.core.lock().connecting.leave(&mut self.ticket);
+        let left = self.core.lock().connecting.leave(&mut self.ticket);
+        drop(left);
     }
 }
 

@@ -56,8 +56,9 @@ pub(crate) fn listen(addr: SocketAddr, options: &Options) -> io::Result<TcpListe
 /// Accepts a connection.
 pub(super) fn accept(listener: &TcpListener, options: &Options) -> io::Result<TcpStream> {
     let (stream, _) = listener.accept()?;
-    stream.set_nonblocking(true)?;
-    configure(&SockRef::from(&stream), options)?;
+    let configured = stream.set_nonblocking(true).and_then(|()| configure(&SockRef::from(&stream), options));
+    // This fails when the peer has gone already, and says nothing of the next connection.
+    configured.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
     Ok(stream)
 }
 

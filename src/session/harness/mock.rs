@@ -185,6 +185,10 @@ impl Host for Mock {
         Wakes::default()
     }
 
+    fn abandon(&self, _peer: Id) -> Wakes {
+        Wakes::default()
+    }
+
     fn flush(&self) {}
 
     fn look(&self) -> bool {

@@ -482,3 +482,18 @@ fn a_socket_that_dials_itself_comes_to_no_harm() {
         assert_eq!(push.stats().peers, 1);
     });
 }
+
+#[test]
+fn a_context_that_ends_at_once_leaves_no_port_behind() {
+    within(2 * PATIENCE, || {
+        for turn in 0..300 {
+            let ctx = Context::new().unwrap();
+            let pull = ctx.socket::<Pull>().build().unwrap();
+            let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+            drop(pull);
+            drop(ctx);
+            let address = at.to_string().replace("tcp://", "");
+            std::net::TcpListener::bind(address).unwrap_or_else(|error| panic!("turn {turn}: {error}"));
+        }
+    });
+}

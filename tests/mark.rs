@@ -264,3 +264,25 @@ fn a_mark_of_one_on_both_sides_lets_everything_through() {
         assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "and the context is as good as new");
     });
 }
+
+#[test]
+fn a_peer_that_connects_while_its_queue_is_full_is_given_no_more() {
+    within(2 * PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        for _ in 0..100 {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let at = format!("tcp://{}", listener.local_addr().unwrap());
+            let push = &ctx.socket::<Push>().send_hwm(1).linger(Duration::ZERO).build().unwrap();
+            push.connect(&at).unwrap();
+            push.try_send("first").unwrap();
+            std::thread::scope(|scope| {
+                let peer = scope.spawn(|| raw::Peer::answer(&listener, "PULL"));
+                while push.stats().peers == 0 {
+                    let _ = push.try_send("more");
+                    assert!(push.stats().queued <= 1);
+                }
+                peer.join().unwrap();
+            });
+        }
+    });
+}

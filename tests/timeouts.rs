@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::noise::{Echo, Rigour, Times, assert_within};
-use common::{DeadPort, PATIENCE, Rng, alone, pair, within};
+use common::{DeadPort, PATIENCE, Rng, alone, eventually, pair, within};
 use ferromq::{Context, Pull, Push, RecvError, Refusal, Socket};
 
 /// How late a call may end.
@@ -217,5 +217,20 @@ fn a_timeout_beyond_all_time_is_none() {
             assert_eq!(forever.join().unwrap().unwrap(), "at last");
         });
         push.wait_connected(1, Duration::MAX).unwrap();
+    });
+}
+
+#[test]
+fn who_never_waits_gets_there_too() {
+    within(2 * PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let pull = ctx.socket::<Pull>().recv_timeout(Some(Duration::ZERO)).build().unwrap();
+        let push = ctx.socket::<Push>().build().unwrap();
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        eventually("the peer is connected", || push.wait_connected(1, Duration::ZERO).is_ok());
+        for number in 0..200_u32 {
+            push.send_timeout(&number.to_be_bytes(), Duration::ZERO).unwrap();
+            eventually("the message is there", || pull.recv().is_ok());
+        }
     });
 }

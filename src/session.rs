@@ -171,7 +171,11 @@ impl Session {
                 break;
             }
         }
-        self.rest.extend_from_slice(&octets[taken..]);
+        match &octets[taken..] {
+            // As a rule nothing is held back, and then no memory is, either.
+            [] => self.rest = Vec::new(),
+            rest => self.rest.extend_from_slice(rest),
+        }
         Ok(())
     }
 

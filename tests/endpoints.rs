@@ -493,7 +493,7 @@ fn a_context_that_ends_at_once_leaves_no_port_behind() {
             drop(pull);
             drop(ctx);
             let address = at.to_string().replace("tcp://", "");
-            std::net::TcpListener::bind(address).unwrap_or_else(|error| panic!("turn {turn}: {error}"));
+            TcpListener::bind(address).unwrap_or_else(|error| panic!("turn {turn}: {error}"));
         }
     });
 }

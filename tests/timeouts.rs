@@ -133,7 +133,7 @@ fn messages_among_timeouts(tries: usize) -> Times {
             times.control.push(echo.time());
             thread::sleep(Duration::from_micros(rng.below(3000)));
         }
-        common::eventually("all messages are there", || {
+        eventually("all messages are there", || {
             pairs.iter().map(|(_, pull)| pull.stats().delivered).sum::<u64>() == tries as u64
         });
         stop.store(true, SeqCst);
@@ -202,7 +202,7 @@ fn a_timeout_of_zero_does_not_wait() {
             start.elapsed()
         );
         push.send("hello").unwrap();
-        common::eventually("the message is there", || pull.stats().waiting == 1);
+        eventually("the message is there", || pull.stats().waiting == 1);
         assert_eq!(pull.recv_timeout(Duration::ZERO).unwrap(), "hello");
     });
 }

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::message::{Body, Message};
+use crate::message::{self, Message};
 use crate::zmtp::frame::{Header, header_len, put_header};
 
 /// Messages encoded as ZMTP frames, in order.
@@ -47,8 +48,8 @@ impl Batch {
     pub(crate) fn push(&mut self, message: &Message) -> usize {
         let before = self.len;
         match message.single() {
-            Some(Body::Short(body)) => self.copy(false, body),
-            Some(Body::Shared(body)) => self.frame(false, body),
+            Some(message::Body::Short(body)) => self.copy(false, body),
+            Some(message::Body::Shared(body)) => self.frame(false, body),
             None => self.frames(message.many()),
         }
         self.messages += 1;
@@ -146,7 +147,16 @@ impl Batch {
         place
     }
 
-    /// The messages from `place` on, which must be the beginning of one. Each comes with the place where it ends.
+    /// Where the message ends that begins at `place`.
+    pub(crate) fn message_end(&self, place: Place) -> Option<Place> {
+        let mut frame = self.frame_at(place)?;
+        while frame.more {
+            frame = self.frame_at(frame.end)?;
+        }
+        Some(frame.end)
+    }
+
+    /// The messages from `place` on, which must be the beginning of one.
     pub(crate) fn messages_from(&self, place: Place) -> Messages<'_> {
         Messages { batch: self, place }
     }
@@ -173,17 +183,35 @@ impl Batch {
         self.len += header_len(body.len()) + body.len();
     }
 
-    /// The frame that begins at `place`: whether more frames of the message follow, its body, and where it ends.
-    fn frame_at(&self, place: Place) -> Option<(bool, Bytes, Place)> {
+    /// The frame that begins at `place`.
+    fn frame_at(&self, place: Place) -> Option<Frame> {
         let header = Header::parse(&self.copied[place.copied..]).ok().flatten()?;
-        let body_at = place.copied + header.size;
         let len = header.len as usize;
-        let body = match self.shared.get(place.bodies) {
-            Some(shared) if shared.at == body_at => shared.body.clone(),
-            _ => Bytes::copy_from_slice(&self.copied[body_at..body_at + len]),
-        };
-        Some((header.is_more(), body, self.advance(place, header.size + len)))
+        let body = place.copied + header.size;
+        let shared = self.shared.get(place.bodies).is_some_and(|shared| shared.at == body);
+        let body = if shared { Body::Shared(place.bodies) } else { Body::Copied(body..body + len) };
+        Some(Frame { more: header.is_more(), body, end: self.advance(place, header.size + len) })
     }
+
+    fn body(&self, frame: &Frame) -> Bytes {
+        match &frame.body {
+            Body::Shared(index) => self.shared[*index].body.clone(),
+            Body::Copied(range) => Bytes::copy_from_slice(&self.copied[range.clone()]),
+        }
+    }
+}
+
+/// Where the parts of a frame are.
+struct Frame {
+    more: bool,
+    body: Body,
+    end: Place,
+}
+
+enum Body {
+    Copied(Range<usize>),
+    /// Which of the shared bodies it is.
+    Shared(usize),
 }
 
 /// Decodes the messages of a [`Batch`] again, made by [`Batch::messages_from`].
@@ -193,22 +221,18 @@ pub(crate) struct Messages<'a> {
 }
 
 impl Iterator for Messages<'_> {
-    type Item = (Message, Place);
+    type Item = Message;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let (mut more, body, mut place) = self.batch.frame_at(self.place)?;
-        if !more {
-            self.place = place;
-            return Some((Message::from(body), place));
+    fn next(&mut self) -> Option<Message> {
+        let mut parts = Vec::new();
+        loop {
+            let frame = self.batch.frame_at(self.place)?;
+            parts.push(self.batch.body(&frame));
+            self.place = frame.end;
+            if !frame.more {
+                return Some(Message::from(parts));
+            }
         }
-        let mut parts = vec![body];
-        while more {
-            let (another, body, end) = self.batch.frame_at(place)?;
-            parts.push(body);
-            (more, place) = (another, end);
-        }
-        self.place = place;
-        Some((Message::from(parts), place))
     }
 }
 
@@ -280,7 +304,7 @@ mod tests {
         for message in samples() {
             batch.push(&message);
         }
-        let back: Vec<Message> = batch.messages_from(Place::default()).map(|(message, _)| message).collect();
+        let back: Vec<Message> = batch.messages_from(Place::default()).collect();
         assert_eq!(back, samples());
     }
 }

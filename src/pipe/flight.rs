@@ -50,7 +50,7 @@ impl Flight {
             self.count = self.batch.messages();
             self.counted = self.written;
         } else {
-            for (_, end) in self.batch.messages_from(self.counted) {
+            while let Some(end) = self.batch.message_end(self.counted) {
                 if end.offset > self.written.offset {
                     break;
                 }
@@ -64,7 +64,7 @@ impl Flight {
     /// The messages not wholly written, one that is half out included, in order.
     pub(crate) fn unsent(&mut self) -> impl Iterator<Item = Message> + '_ {
         self.newly_written();
-        self.batch.messages_from(self.counted).map(|(message, _)| message)
+        self.batch.messages_from(self.counted)
     }
 
     /// Gives unused memory back; for a wire that has fallen idle.

@@ -99,7 +99,7 @@ impl Outbox {
 
     /// Takes the messages back that no wire has taken, in order.
     pub(crate) fn give_up(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.open).messages_from(Place::default()).map(|(message, _)| message).collect()
+        std::mem::take(&mut self.open).messages_from(Place::default()).collect()
     }
 
     /// Gives unused memory back; for a peer that has fallen idle.

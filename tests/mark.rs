@@ -275,7 +275,7 @@ fn a_peer_that_connects_while_its_queue_is_full_is_given_no_more() {
             let push = &ctx.socket::<Push>().send_hwm(1).linger(Duration::ZERO).build().unwrap();
             push.connect(&at).unwrap();
             push.try_send("first").unwrap();
-            std::thread::scope(|scope| {
+            thread::scope(|scope| {
                 let peer = scope.spawn(|| raw::Peer::answer(&listener, "PULL"));
                 while push.stats().peers == 0 {
                     let _ = push.try_send("more");

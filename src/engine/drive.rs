@@ -54,6 +54,7 @@ impl Shared {
             roster.withdraw(parker);
             let woken = parker.is_woken();
             if woken || is_past(deadline) {
+                roster.need(self.is_needed());
                 let next = roster.pass();
                 drop(roster);
                 self.wake(next);
@@ -74,6 +75,11 @@ impl Shared {
             }
         }
         true
+    }
+
+    /// Whether somebody needs the reactor who will not drive it.
+    fn is_needed(&self) -> bool {
+        self.attending.load(Ordering::SeqCst) > 0
     }
 
     /// The life of the I/O thread.
@@ -159,7 +165,7 @@ impl Drop for Driver<'_> {
     fn drop(&mut self) {
         if let Some(turn) = self.turn.take() {
             let mut roster = lock(&self.shared.roster);
-            roster.need(self.shared.attending.load(Ordering::SeqCst) > 0);
+            roster.need(self.shared.is_needed());
             let next = (self.leave)(&mut roster, turn);
             drop(roster);
             self.shared.wake(next);

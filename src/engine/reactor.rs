@@ -29,8 +29,10 @@ pub(crate) struct Turn {
     pub(super) timers: Timers,
     /// Links to be read and listeners to accept from, each at most once.
     pub(super) ready: VecDeque<Id>,
-    /// Turns since the poll was last asked.
-    unpolled: u32,
+    /// When the poll was last asked.
+    polled: Instant,
+    /// That is too long ago.
+    overdue: bool,
     scratch: Scratch,
     watch: Watch,
     random: u64,
@@ -55,7 +57,8 @@ impl Turn {
             keys: HashMap::new(),
             timers: Timers::default(),
             ready: VecDeque::new(),
-            unpolled: 0,
+            polled: Instant::now(),
+            overdue: false,
             scratch: Scratch::new(),
             watch: Watch::default(),
             random: random | 1,
@@ -68,11 +71,15 @@ impl Turn {
     pub(crate) fn run(&mut self, shared: &Arc<Shared>, parker: Option<&Parker>, deadline: Option<Instant>) {
         self.obey(shared);
         self.watch.begin(shared);
-        if self.ready.is_empty() || self.unpolled >= UNPOLLED {
+        let polls = self.ready.is_empty() || self.overdue;
+        if polls {
             self.poll(parker, deadline);
         }
-        self.unpolled += 1;
         let now = Instant::now();
+        if polls {
+            self.polled = now;
+        }
+        self.overdue = now.saturating_duration_since(self.polled) > UNPOLLED;
         self.read_ready(shared, now);
         self.expire(shared, now);
         self.watch.look(shared, now);
@@ -80,7 +87,6 @@ impl Turn {
     }
 
     fn poll(&mut self, parker: Option<&Parker>, deadline: Option<Instant>) {
-        self.unpolled = 0;
         let timeout = if self.ready.is_empty() { self.timeout(deadline) } else { Some(Duration::ZERO) };
         if !parker.is_none_or(Parker::begin_poll) {
             return;
@@ -223,5 +229,5 @@ impl Turn {
 /// Events that one poll may bring.
 const EVENTS: usize = 256;
 
-/// Turns that may go by without a look at the poll while there is something to read.
-const UNPOLLED: u32 = 16;
+/// How long the poll may go unasked while there is something to read.
+const UNPOLLED: Duration = Duration::from_millis(1);

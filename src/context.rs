@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::engine::Reactor;
-pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup};
+pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup, behind as left_behind};
 use crate::error::{ContextError, OptionError};
 use crate::lock::lock;
 use crate::message::Message;

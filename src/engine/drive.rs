@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::behind;
 use super::duty::{Ask, Look, Nap, Next, Roster};
 use super::parker::{Parker, interrupt};
 use super::reactor::Turn;
@@ -25,7 +26,7 @@ impl Shared {
         deadline: Option<Instant>,
     ) -> Option<F::Output> {
         // Help before you wait: what this thread has sent must not lie about while it sleeps.
-        self.flush();
+        behind::flush();
         let parker = Parker::current(&self.poll);
         let waker = Waker::from(parker.clone());
         let mut context = Context::from_waker(&waker);

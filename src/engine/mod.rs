@@ -3,9 +3,10 @@
 //! - [`reactor`]: one turn of the loop; [`connecting`] and [`orders`] are parts of it, [`timers`] its deadlines
 //! - [`duty`]: who runs it; [`drive`]: how callers and the I/O thread take turns; [`parker`]: how they sleep
 //! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`backoff`] and [`resolver`] help to dial
-//! - [`watch`]: writes what callers have left behind; [`linger`]: what outlives its socket
+//! - [`behind`] and [`watch`]: who writes what callers have left in a batch; [`linger`]: what outlives its socket
 
 mod backoff;
+pub(crate) mod behind;
 mod connecting;
 mod dialer;
 mod drive;
@@ -139,11 +140,6 @@ impl Handle {
     /// The socket has begun to leave messages in its batches that it will perhaps not write itself.
     pub(crate) fn watch(&self, host: Arc<dyn Host>) {
         self.0.watch(host);
-    }
-
-    /// Writes what sockets have left behind.
-    pub(crate) fn flush(&self) {
-        self.0.flush();
     }
 
     /// Has a dropped socket send what it still has, until then.
@@ -294,15 +290,6 @@ impl Shared {
         watched.extend(busy);
         self.watching.store(!watched.is_empty(), Ordering::SeqCst);
         !watched.is_empty()
-    }
-
-    /// Has every watched socket write what it has.
-    fn flush(&self) {
-        if !self.is_watched() {
-            return;
-        }
-        let hosts = lock(&self.watched).clone();
-        hosts.iter().for_each(|host| host.flush());
     }
 
     fn linger_guard(&self) -> Lingering {

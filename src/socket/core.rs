@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::pattern::Pattern;
 use super::pipes::Pipes;
 use super::stats::Stats;
-use crate::context::{Engine, Member, Setup};
+use crate::context::{Engine, Member, Setup, left_behind};
 use crate::endpoint::Endpoint;
 use crate::error::{BindError, ConnectError, DetachError, RecvError, Refusal};
 use crate::lock::lock;
@@ -101,8 +101,9 @@ impl Core {
         let pump = state.pipes.take_pump();
         let watch = state.begins_watch();
         drop(state);
-        if let Some(carrier) = pump {
-            carrier.pump();
+        match pump {
+            Some(carrier) => carrier.pump(),
+            None => left_behind::note(&self.this),
         }
         if watch {
             self.watch();

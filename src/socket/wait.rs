@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::core::{Core, Phase};
-use crate::context::Attendance;
+use crate::context::{Attendance, left_behind};
 use crate::error::{RecvError, Refusal, SendError, WaitError};
 use crate::message::Message;
 use crate::pipe::{Ticket, Wakes};
@@ -193,7 +193,7 @@ impl<F: Future + Unpin> Future for Attended<'_, F> {
         } else {
             this.attendance.get_or_insert_with(|| this.core.engine.attendance());
             // Help before you wait: what this task has sent must not lie about while it sleeps.
-            this.core.engine.flush();
+            left_behind::flush();
         }
         result
     }

@@ -221,3 +221,8 @@ impl<T, C> Roster<T, C> {
         Next::Nobody
     }
 }
+
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;

@@ -279,6 +279,31 @@ fn a_peer_that_violates_the_protocol_is_not_tried_faster_than_at_the_interval() 
 }
 
 #[test]
+fn the_pauses_between_attempts_double_until_a_handshake_succeeds() {
+    within(PATIENCE, || {
+        let ms = Duration::from_millis;
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let push = ctx.socket::<Push>().reconnect_interval(ms(20)).reconnect_max(ms(1000)).build().unwrap();
+        push.connect(format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+        drop(raw::Peer::accept(&listener));
+        let mut last = Instant::now();
+        for pause in [20, 40, 80, 160, 320].map(ms) {
+            let peer = raw::Peer::accept(&listener);
+            let gap = last.elapsed();
+            assert!(gap > pause - ms(5), "{gap:?} instead of {pause:?} and more");
+            last = Instant::now();
+            drop(peer);
+        }
+        drop(raw::Peer::answer(&listener, "PULL"));
+        let start = Instant::now();
+        raw::Peer::accept(&listener);
+        let gap = start.elapsed();
+        assert!(gap < ms(400), "the pauses did not start anew: {gap:?}");
+    });
+}
+
+#[test]
 fn a_dialler_finds_a_listener_that_comes_late() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();

@@ -108,32 +108,32 @@ fn with_two_io_threads(rounds: u32) {
 
 #[test]
 fn a_ball_thrown_within_one_context_is_never_left_lying() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         in_one_context(FEW);
     });
 }
 
 #[test]
 fn a_ball_thrown_between_two_contexts_is_never_left_lying() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         between_two_contexts(FEW);
     });
 }
 
 #[test]
 fn a_ball_thrown_across_two_contexts_is_never_left_lying() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         across_two_contexts(FEW);
     });
 }
 
 #[test]
 fn a_ball_thrown_among_two_io_threads_is_never_left_lying() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         with_two_io_threads(FEW);
     });
 }
@@ -141,8 +141,8 @@ fn a_ball_thrown_among_two_io_threads_is_never_left_lying() {
 #[test]
 #[ignore = "a million hand-overs take minutes"]
 fn a_ball_thrown_a_million_times_is_never_left_lying() {
+    let _turn = alone();
     within(40 * PATIENCE, || {
-        let _turn = alone();
         for test in [in_one_context, between_two_contexts, across_two_contexts, with_two_io_threads] {
             test(A_MILLION);
         }
@@ -233,8 +233,8 @@ fn send(push: &Socket<Push>, sender: u32, seed: u64, closing: &AtomicBool) {
 
 #[test]
 fn a_close_at_any_moment_ends_all_that_wait() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         (0..40).for_each(|seed| {
             stress(seed);
         });
@@ -244,8 +244,8 @@ fn a_close_at_any_moment_ends_all_that_wait() {
 #[test]
 #[ignore = "takes minutes"]
 fn a_close_at_any_moment_ends_all_that_wait_a_million_messages_long() {
+    let _turn = alone();
     within(40 * PATIENCE, || {
-        let _turn = alone();
         let mut seed = 1000;
         let mut received = 0;
         while received < 1_000_000 {
@@ -259,8 +259,8 @@ fn a_close_at_any_moment_ends_all_that_wait_a_million_messages_long() {
 /// behind a receiver that has just given up.
 #[test]
 fn single_messages_among_receivers_that_give_up_all_the_time() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         let (push, pull) = &pair(&Context::new().unwrap());
         let stop = &AtomicBool::new(false);
         let received = &AtomicU64::new(0);

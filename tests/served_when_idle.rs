@@ -112,8 +112,8 @@ const SITUATIONS: [fn(Rigour); 5] = [
 
 #[test]
 fn a_ping_is_answered_in_time_whatever_the_callers_did() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         SITUATIONS.iter().for_each(|situation| situation(Rigour::Plain));
     });
 }
@@ -121,8 +121,8 @@ fn a_ping_is_answered_in_time_whatever_the_callers_did() {
 #[test]
 #[ignore = "takes minutes and wants a quiet machine"]
 fn a_ping_is_answered_in_time_thousands_of_times() {
+    let _turn = alone();
     within(20 * PATIENCE, || {
-        let _turn = alone();
         SITUATIONS.iter().for_each(|situation| situation(Rigour::Strict));
     });
 }
@@ -130,8 +130,8 @@ fn a_ping_is_answered_in_time_thousands_of_times() {
 /// What was left behind by `try_send` is written although the caller never comes back.
 #[test]
 fn a_batch_that_its_sender_left_behind_is_written_in_time() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         let ctx = Context::new().unwrap();
         let push = ctx.socket::<Push>().build().unwrap();
         let mut peer = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
@@ -152,8 +152,8 @@ fn a_batch_that_its_sender_left_behind_is_written_in_time() {
 
 #[test]
 fn a_new_peer_is_served_in_time() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         let ctx = Context::new().unwrap();
         let (_pull, at) = bound_pull(&ctx);
         assert_served("greeting and handshake", Rigour::Plain, || {
@@ -168,8 +168,8 @@ fn a_new_peer_is_served_in_time() {
 
 #[test]
 fn a_deadline_is_served_in_time() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         let ctx = Context::new().unwrap();
         let timeout = Duration::from_millis(20);
         let pull = ctx.socket::<Pull>().handshake_timeout(timeout).build().unwrap();

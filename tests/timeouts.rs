@@ -144,8 +144,8 @@ fn messages_among_timeouts(tries: usize) -> Times {
 
 #[test]
 fn receive_timeouts_hold_with_many_threads_on_the_sockets_of_a_context() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         assert_within("idle context", BOUND, 1, Rigour::Plain, || receive_timeouts(1500, false));
         assert_within("busy context", BOUND, 1, Rigour::Plain, || receive_timeouts(1500, true));
     });
@@ -154,8 +154,8 @@ fn receive_timeouts_hold_with_many_threads_on_the_sockets_of_a_context() {
 #[test]
 #[ignore = "takes half a minute and wants a quiet machine"]
 fn receive_timeouts_hold_ten_thousand_times() {
+    let _turn = alone();
     within(4 * PATIENCE, || {
-        let _turn = alone();
         assert_within("idle context", BOUND, 0, Rigour::Strict, || receive_timeouts(10_000, false));
         assert_within("busy context", BOUND, 0, Rigour::Strict, || receive_timeouts(10_000, true));
     });
@@ -163,16 +163,16 @@ fn receive_timeouts_hold_ten_thousand_times() {
 
 #[test]
 fn send_timeouts_hold_with_many_threads_on_the_sockets_of_a_context() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         assert_within("at the mark", BOUND, 1, Rigour::Plain, || send_timeouts(1500));
     });
 }
 
 #[test]
 fn messages_are_as_prompt_while_other_threads_time_out() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         assert_within("messages", BOUND, 1, Rigour::Plain, || messages_among_timeouts(1500));
     });
 }
@@ -180,16 +180,16 @@ fn messages_are_as_prompt_while_other_threads_time_out() {
 #[test]
 #[ignore = "takes half a minute and wants a quiet machine"]
 fn messages_are_as_prompt_ten_thousand_times() {
+    let _turn = alone();
     within(4 * PATIENCE, || {
-        let _turn = alone();
         assert_within("messages", BOUND, 0, Rigour::Strict, || messages_among_timeouts(10_000));
     });
 }
 
 #[test]
 fn a_timeout_of_zero_does_not_wait() {
+    let _turn = alone();
     within(PATIENCE, || {
-        let _turn = alone();
         let (push, pull) = pair(&Context::new().unwrap());
         let start = Instant::now();
         for _ in 0..1000 {

@@ -74,8 +74,8 @@ const SEND: [SendWay; 3] = [
 
 #[test]
 fn a_message_ends_every_way_to_receive() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, receive) in RECEIVE {
             let name = format!("{name}, ended by a message");
             let send = |(push, _): &(Socket<Push>, _)| push.send("here").unwrap();
@@ -86,8 +86,8 @@ fn a_message_ends_every_way_to_receive() {
 
 #[test]
 fn closing_the_socket_ends_every_way_to_receive() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, receive) in RECEIVE {
             let name = format!("{name}, ended by close");
             let close = |(_, pull): &(_, Socket<Pull>)| drop(pull.close(Duration::ZERO));
@@ -103,8 +103,8 @@ fn closing_the_socket_ends_every_way_to_receive() {
 
 #[test]
 fn a_late_peer_with_a_message_ends_every_way_to_receive() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, receive) in RECEIVE {
             let name = format!("{name}, ended by a peer that connects and sends");
             let bound = || {
@@ -134,8 +134,8 @@ fn at_the_mark() -> (Socket<Push>, std::sync::Mutex<Option<DeadPort>>) {
 
 #[test]
 fn room_ends_every_way_to_send() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, send) in SEND {
             let name = format!("{name}, ended by a listener that appears and reads");
             assert_prompt(
@@ -163,8 +163,8 @@ fn stalled() -> (Socket<Push>, std::sync::Mutex<raw::Peer>) {
 
 #[test]
 fn a_slow_peer_that_reads_on_ends_every_way_to_send() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, send) in SEND {
             let name = format!("{name}, ended by a slow peer");
             assert_prompt(
@@ -183,8 +183,8 @@ fn a_slow_peer_that_reads_on_ends_every_way_to_send() {
 
 #[test]
 fn closing_the_socket_ends_every_way_to_send() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, send) in SEND {
             let name = format!("{name}, ended by close");
             let expected = (Refusal::Closed, Message::from("at the mark"));
@@ -199,8 +199,8 @@ fn closing_the_socket_ends_every_way_to_send() {
 
 #[test]
 fn a_new_peer_ends_a_send_of_a_socket_without_any() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         for (name, send) in SEND {
             let name = format!("{name}, ended by the first peer");
             let bound = || {
@@ -223,8 +223,8 @@ fn a_new_peer_ends_a_send_of_a_socket_without_any() {
 
 #[test]
 fn a_wait_for_peers_ends_with_the_last_of_them() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         let one_is_there = || {
             let push = Context::new().unwrap().socket::<Push>().build().unwrap();
             let at = push.bind("tcp://127.0.0.1:0").unwrap();
@@ -257,8 +257,8 @@ fn a_wait_for_peers_ends_at_its_timeout() {
 
 #[test]
 fn a_close_that_waits_for_a_peer_ends_when_the_peer_has_all() {
+    let _turn = alone();
     within(2 * PATIENCE, || {
-        let _turn = alone();
         assert_prompt(
             "close, ended by a slow peer",
             Vec::new(),

@@ -1,0 +1,321 @@
+//! [`Endpoint`]: where a socket binds or connects, and how that is written.
+
+mod tcp;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+pub(crate) use self::tcp::{Host, Tcp};
+
+/// Where a socket binds or connects.
+///
+/// | form | bind | connect |
+/// |---|---|---|
+/// | `tcp://127.0.0.1:5555` | on this address | to this address |
+/// | `tcp://[::1]:5555` | the same for IPv6, always in brackets | the same |
+/// | `tcp://[fe80::1%2]:5555` | with the number of the interface the link-local address belongs to | the same |
+/// | `tcp://example.org:5555` | on the address the name stands for | to it; looked up anew at each attempt |
+/// | `tcp://*:5555` | on all interfaces | refused |
+/// | `tcp://127.0.0.1:0`, `tcp://127.0.0.1:*` | on a free port that the system chooses | refused |
+/// | `tcp://10.0.0.1:0;10.0.0.9:5555` | refused | from the address before the `;`, port 0 being any, to the one behind it |
+///
+/// Parsing is strict. What is allowed only for `bind` or only for `connect` is checked there; everything else that is
+/// wrong is refused here, by an [`EndpointError`] that names the fault.
+///
+/// Printing gives the canonical form, which parses to an equal endpoint: names are in lower case, addresses in their
+/// shortest spelling, an IPv4-mapped IPv6 address is the IPv4 address it stands for, and a free port is `0`.
+///
+/// ```
+/// use ferromq::{Endpoint, EndpointError};
+///
+/// let endpoint: Endpoint = "tcp://Example.org:5555".parse()?;
+/// assert_eq!(endpoint.to_string(), "tcp://example.org:5555");
+/// assert_eq!("tcp://example.org".parse::<Endpoint>(), Err(EndpointError::MissingPort));
+/// # Ok::<(), EndpointError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint(Tcp);
+
+impl Endpoint {
+    /// The endpoint of an address that is already known, such as that of a listener.
+    pub(crate) fn from_addr(addr: SocketAddr) -> Self {
+        Self(Tcp::from_addr(addr))
+    }
+
+    /// The parts of the endpoint. TCP is the only transport so far.
+    pub(crate) fn tcp(&self) -> &Tcp {
+        &self.0
+    }
+
+    /// Whether a socket can bind here.
+    pub(crate) fn check_bind(&self) -> Result<(), EndpointError> {
+        self.0.check_bind()
+    }
+
+    /// Whether a socket can connect here.
+    pub(crate) fn check_connect(&self) -> Result<(), EndpointError> {
+        self.0.check_connect()
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        if text.contains('\0') {
+            return Err(EndpointError::Nul);
+        }
+        match text.split_once("://") {
+            None | Some(("", _)) => Err(EndpointError::MissingTransport),
+            Some(("tcp", address)) => address.parse().map(Self),
+            Some(("ipc", _)) => Err(EndpointError::UnsupportedTransport("ipc")),
+            Some(("inproc", _)) => Err(EndpointError::UnsupportedTransport("inproc")),
+            Some(_) => Err(EndpointError::UnknownTransport),
+        }
+    }
+}
+
+impl TryFrom<&str> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: &str) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: String) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: &String) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+/// Clones, so that whatever takes an endpoint takes a borrowed one too.
+impl From<&Self> for Endpoint {
+    fn from(endpoint: &Self) -> Self {
+        endpoint.clone()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tcp://{}", self.0)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+/// Why an endpoint was refused. All of these are mistakes of the caller, and trying again does not help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// There is no `transport://` at the beginning.
+    #[error("an endpoint begins with its transport, as in tcp://127.0.0.1:5555")]
+    MissingTransport,
+    /// What stands before `://` is not the name of a transport.
+    #[error("unknown transport: endpoints begin with tcp://, in lower case")]
+    UnknownTransport,
+    /// The transport, named here, is one that this version cannot carry yet.
+    #[error("the transport {0}:// is not supported yet: use tcp://")]
+    UnsupportedTransport(&'static str),
+    /// There is a NUL character in the text.
+    #[error("an endpoint cannot contain a NUL character")]
+    Nul,
+    /// There is nothing where the host belongs.
+    #[error("the host is missing: give an address, a name, or * to bind to all interfaces")]
+    MissingHost,
+    /// There is no `:port` behind the host.
+    #[error("the port is missing: it follows the host, as in tcp://127.0.0.1:5555")]
+    MissingPort,
+    /// The port is not a plain number up to 65535, nor `*`.
+    #[error("the port is not a number from 0 to 65535, nor *")]
+    InvalidPort,
+    /// The host is made like an IPv4 address but is none.
+    #[error("the host ends in a number but is not an IPv4 address of four numbers from 0 to 255")]
+    InvalidIpv4,
+    /// What stands between the brackets is not an IPv6 address.
+    #[error("there is no IPv6 address between the brackets")]
+    InvalidIpv6,
+    /// An opening bracket has no closing one.
+    #[error("the bracket before the IPv6 address is not closed")]
+    UnclosedBracket,
+    /// There is more than one colon in what stands outside brackets.
+    #[error("too many colons: an IPv6 address is put in brackets, as in tcp://[::1]:5555")]
+    MissingBrackets,
+    /// The zone of an IPv6 address is not the number of an interface.
+    #[error(
+        "the zone behind the % is not the number of an interface, which the system lists beside its name"
+    )]
+    InvalidZone,
+    /// The host name holds a character that no host name can.
+    #[error("a host name has letters, digits, '-', '_' and '.', but not {0:?}")]
+    InvalidCharacter(char),
+    /// A label, which is what stands between the dots of a host name, is empty or longer than 63 characters.
+    #[error("between the dots of a host name there are 1 to 63 characters")]
+    InvalidLabel,
+    /// The host name is longer than 253 characters.
+    #[error("a host name has at most 253 characters")]
+    NameTooLong,
+    /// The source address before the `;` is not a literal address.
+    #[error("the source address before the ; is not a literal IP address")]
+    InvalidSource,
+    /// One side of the `;` is an IPv4 address, the other an IPv6 address.
+    #[error("the addresses before and behind the ; are not both IPv4 or both IPv6")]
+    MixedFamilies,
+    /// `bind` was given a source address.
+    #[error("a source address before a ; is for connect only: bind to what follows the ;")]
+    SourceOnBind,
+    /// `connect` was given the host `*`.
+    #[error("* as the host is for bind only: connect to an address or a name")]
+    ConnectToAnyHost,
+    /// `connect` was given the port `*` or `0`.
+    #[error("* or 0 as the port is for bind only: connect to the port the other side is bound to")]
+    ConnectToAnyPort,
+}
+
+/// Never called: it lets one bound take all that converts to an endpoint, whether or not the conversion can fail.
+impl From<Infallible> for EndpointError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use EndpointError::*;
+    use quickcheck::{Arbitrary, Gen, quickcheck};
+
+    use super::*;
+
+    pub(super) fn refused(table: &[(&str, EndpointError)]) {
+        for (text, fault) in table {
+            assert_eq!(text.parse::<Endpoint>().as_ref(), Err(fault), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn missing_parts_are_named() {
+        refused(&[
+            ("", MissingTransport),
+            ("tcp", MissingTransport),
+            ("tcp:", MissingTransport),
+            ("tcp:/127.0.0.1:1", MissingTransport),
+            ("://127.0.0.1:1", MissingTransport),
+            ("127.0.0.1:1", MissingTransport),
+            ("udp://127.0.0.1:1", UnknownTransport),
+            ("TCP://127.0.0.1:1", UnknownTransport),
+            (" tcp://127.0.0.1:1", UnknownTransport),
+            ("ipc://", UnsupportedTransport("ipc")),
+            ("ipc://@", UnsupportedTransport("ipc")),
+            ("inproc://", UnsupportedTransport("inproc")),
+            ("tcp://local\0host:1", Nul),
+            ("\0", Nul),
+            ("tcp://", MissingHost),
+            ("tcp://:", MissingHost),
+            ("tcp://:1", MissingHost),
+            ("tcp://h", MissingPort),
+            ("tcp://h:", MissingPort),
+            ("tcp://*", MissingPort),
+            ("tcp://[::1]", MissingPort),
+            ("tcp://[::1]:", MissingPort),
+            ("tcp://[::1]1", MissingPort),
+        ]);
+    }
+
+    #[test]
+    fn a_mebibyte_of_anything_is_refused_in_few_words() {
+        for unit in ["a", "a.", "[", ":", ";", "0", "*", "%", "://", "\u{fc}", " "] {
+            let junk = unit.repeat((1 << 20) / unit.len());
+            for text in
+                [format!("tcp://{junk}:1"), format!("tcp://[{junk}]:1"), format!("{junk}://h:1"), junk]
+            {
+                let error = text.parse::<Endpoint>().unwrap_err();
+                assert!(error.to_string().len() < 120, "{unit:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_bind_and_connect_accept_differs() {
+        let table = [
+            ("tcp://127.0.0.1:1", Ok(()), Ok(())),
+            ("tcp://localhost:1", Ok(()), Ok(())),
+            ("tcp://*:1", Ok(()), Err(ConnectToAnyHost)),
+            ("tcp://127.0.0.1:*", Ok(()), Err(ConnectToAnyPort)),
+            ("tcp://[::1]:0", Ok(()), Err(ConnectToAnyPort)),
+            ("tcp://127.0.0.1:0;h:1", Err(SourceOnBind), Ok(())),
+            ("tcp://127.0.0.1:0;h:0", Err(SourceOnBind), Err(ConnectToAnyPort)),
+            ("tcp://127.0.0.1:0;*:1", Err(SourceOnBind), Err(ConnectToAnyHost)),
+        ];
+        for (text, bind, connect) in table {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(endpoint.check_bind(), bind, "{text}");
+            assert_eq!(endpoint.check_connect(), connect, "{text}");
+        }
+    }
+
+    #[test]
+    fn converts_from_all_that_bind_takes() {
+        fn convert<E: TryInto<Endpoint, Error: Into<EndpointError>>>(
+            endpoint: E,
+        ) -> Result<Endpoint, EndpointError> {
+            endpoint.try_into().map_err(Into::into)
+        }
+        let text = "tcp://localhost:1";
+        let string = text.to_owned();
+        let endpoint: Endpoint = text.parse().unwrap();
+        assert_eq!(convert(text).as_ref(), Ok(&endpoint));
+        assert_eq!(convert(&string).as_ref(), Ok(&endpoint));
+        assert_eq!(convert(string).as_ref(), Ok(&endpoint));
+        assert_eq!(convert(&endpoint).as_ref(), Ok(&endpoint));
+        assert_eq!(convert(endpoint.clone()), Ok(endpoint));
+        assert_eq!(convert("tcp:"), Err(MissingTransport));
+    }
+
+    /// Text that gets past the first checks more often than arbitrary text does.
+    #[derive(Clone, Debug)]
+    struct Likely(String);
+
+    impl Arbitrary for Likely {
+        fn arbitrary(g: &mut Gen) -> Self {
+            let tokens = [
+                "tcp://", "[", "]", "::1", "%", ":", ";", "*", "0", "65535", "10.0.0.1", "h", ".", "-", "\0",
+            ];
+            let picks = u8::arbitrary(g) % 12;
+            Self(
+                (0..picks)
+                    .map(|_| *g.choose(&tokens).unwrap())
+                    .fold("tcp://".to_owned(), |text, token| text + token),
+            )
+        }
+    }
+
+    fn prints_what_it_parses(text: &str) -> bool {
+        text.parse::<Endpoint>().map_or(true, |endpoint| endpoint.to_string().parse() == Ok(endpoint))
+    }
+
+    quickcheck! {
+        fn any_text_is_refused_or_printed_back(text: String) -> bool {
+            prints_what_it_parses(&text) && prints_what_it_parses(&format!("tcp://{text}"))
+        }
+
+        fn likely_text_is_refused_or_printed_back(text: Likely) -> bool {
+            prints_what_it_parses(&text.0)
+        }
+    }
+}

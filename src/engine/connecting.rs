@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +11,9 @@ use super::dialer::Stage;
 use super::reactor::{Entry, Turn};
 use super::wire::{Link, Origin, Source};
 use super::{Command, Shared};
-use crate::endpoint::Host;
 use crate::session::End;
 use crate::slots::Id;
-use crate::transport::{Stream, rewatch, tcp, watch};
+use crate::transport::{Stream, Target, rewatch, watch};
 
 impl Turn {
     pub(super) fn accept(&mut self, shared: &Arc<Shared>, id: Id, now: Instant) {
@@ -72,15 +70,14 @@ impl Turn {
     /// Begins to connect, or to find out where to.
     pub(super) fn dial(&mut self, shared: &Arc<Shared>, id: Id, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
-        if !matches!(dialer.endpoint.tcp().host, Host::Name(_)) {
-            let addresses = dialer.endpoint.tcp().addr().into_iter().collect();
-            return self.connect(id, addresses, now);
+        if let Some(target) = Target::of(&dialer.endpoint) {
+            return self.connect(id, VecDeque::from([target]), now);
         }
         dialer.stage = Stage::Resolving;
         let (endpoint, ipv6, shared_too) =
             (dialer.endpoint.clone(), dialer.setup.options.ipv6, Arc::downgrade(shared));
         let started = shared.resolver.look_up(move || {
-            let found = tcp::addresses(endpoint.tcp(), ipv6);
+            let found = Target::look_up(&endpoint, ipv6);
             if let Some(shared) = shared_too.upgrade() {
                 shared.command(Command::Resolved(id, found));
             }
@@ -90,18 +87,18 @@ impl Turn {
         }
     }
 
-    pub(super) fn resolved(&mut self, id: Id, found: io::Result<Vec<SocketAddr>>, now: Instant) {
+    pub(super) fn resolved(&mut self, id: Id, found: io::Result<Vec<Target>>, now: Instant) {
         // The dialer may be gone.
         let Some(Entry::Dialer(_)) = self.entries.get(id) else { return };
         match found {
-            Ok(addresses) => self.connect(id, addresses.into(), now),
+            Ok(targets) => self.connect(id, targets.into(), now),
             Err(error) => self.dialing_failed(id, &error, now),
         }
     }
 
-    fn connect(&mut self, id: Id, addresses: VecDeque<SocketAddr>, now: Instant) {
+    fn connect(&mut self, id: Id, targets: VecDeque<Target>, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
-        let begun = dialer.connect(addresses, now).and_then(|()| match &dialer.stage {
+        let begun = dialer.connect(targets, now).and_then(|()| match &dialer.stage {
             Stage::Connecting { stream, .. } => {
                 watch(&self.registry, stream, Token(id.to_bits()), Interest::READABLE | Interest::WRITABLE)
             }
@@ -130,12 +127,12 @@ impl Turn {
                 self.link(stream, Source { origin: Origin::Dialer(id), setup: &setup, dialled, shared }, now);
             }
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {} // not yet
-            Err(error) => self.next_address(id, &error, now),
+            Err(error) => self.next_target(id, &error, now),
         }
     }
 
-    /// An address has not answered, or with a refusal.
-    pub(super) fn next_address(&mut self, id: Id, error: &io::Error, now: Instant) {
+    /// A target has not answered, or with a refusal.
+    pub(super) fn next_target(&mut self, id: Id, error: &io::Error, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
         match std::mem::replace(&mut dialer.stage, Stage::Waiting(None)) {
             Stage::Connecting { left, .. } if !left.is_empty() => self.connect(id, left, now),

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,13 +10,13 @@ use super::backoff::Backoff;
 use crate::endpoint::Endpoint;
 use crate::session::End;
 use crate::slots::Id;
-use crate::transport::{Stream, tcp};
+use crate::transport::{Stream, Target};
 use crate::zmtp::Retry;
 
 /// Where one `connect` stands.
 ///
 /// ```text
-///            names only                    refused: the next address
+///            names only                    refused: the next target
 ///   begin ──▶ Resolving ──▶ Connecting ◀──┐
 ///     ▲           │           │  │ └──────┘
 ///     │           ▼           ▼  └──▶ Linked ──▶ Waiting, or Dead when the peer will not have us
@@ -35,8 +34,8 @@ pub(crate) struct Dialer {
 pub(crate) enum Stage {
     /// The name service is asked.
     Resolving,
-    /// A connection is being made; further addresses are left to try.
-    Connecting { stream: Stream, left: VecDeque<SocketAddr>, until: Option<Instant> },
+    /// A connection is being made; further targets are left to try.
+    Connecting { stream: Stream, left: VecDeque<Target>, until: Option<Instant> },
     /// There is a connection.
     Linked(Id),
     /// It is too early to try again.
@@ -51,16 +50,16 @@ impl Dialer {
         Self { endpoint, setup, peer, stage: Stage::Waiting(None), backoff }
     }
 
-    /// Begins to connect to the first address that can be tried. Afterwards a stream is [`Stage::Connecting`], or none
-    /// of the addresses was any good.
-    pub(crate) fn connect(&mut self, mut left: VecDeque<SocketAddr>, now: Instant) -> io::Result<()> {
+    /// Begins to connect to the first target that can be tried. Afterwards a stream is [`Stage::Connecting`], or none
+    /// of the targets was any good.
+    pub(crate) fn connect(&mut self, mut left: VecDeque<Target>, now: Instant) -> io::Result<()> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        while let Some(addr) = left.pop_front() {
-            match tcp::dial(addr, self.endpoint.tcp().source, &self.setup.options) {
+        while let Some(target) = left.pop_front() {
+            match target.dial(&self.setup.options) {
                 Ok(stream) => {
                     let until =
                         self.setup.options.connect_timeout.and_then(|timeout| now.checked_add(timeout));
-                    self.stage = Stage::Connecting { stream: Stream::Tcp(stream), left, until };
+                    self.stage = Stage::Connecting { stream, left, until };
                     return Ok(());
                 }
                 Err(error) => last = error,

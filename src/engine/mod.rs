@@ -24,7 +24,6 @@ mod wire;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -44,7 +43,7 @@ use crate::options::Options;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
 use crate::slots::Id;
-use crate::transport::{Listener, tcp};
+use crate::transport::{Listener, Target, tcp};
 use crate::zmtp;
 
 /// What a socket's new connections need to know.
@@ -72,17 +71,9 @@ impl Handle {
         let addresses = tcp::bind_addresses(endpoint.tcp(), options)
             .map_err(|source| BindError::Resolve { endpoint: endpoint.clone(), source })?;
         let listen = |source| BindError::Listen { endpoint: endpoint.clone(), source };
-        let mut refused = io::ErrorKind::NotFound.into();
-        for address in addresses {
-            match tcp::listen(address, options) {
-                Ok(listener) => {
-                    let bound = listener.local_addr().map_err(listen)?;
-                    return Ok((Listener::Tcp(listener), Endpoint::from_addr(bound)));
-                }
-                Err(error) => refused = error,
-            }
-        }
-        Err(listen(refused))
+        let listener = tcp::listen_on_any(&addresses, options).map(Listener::Tcp).map_err(listen)?;
+        let bound = listener.endpoint().map_err(listen)?;
+        Ok((listener, bound))
     }
 
     /// Has the listener's connections belong to a socket.
@@ -230,7 +221,7 @@ pub(crate) enum Command {
     /// A listener or dialer is to end, gracefully if something is to linger.
     Forget(Key, Option<Lingering>, Option<Arc<Done>>),
     /// The name of what a dialer dials has been looked up.
-    Resolved(Id, io::Result<Vec<SocketAddr>>),
+    Resolved(Id, io::Result<Vec<Target>>),
     /// A link's inbox has room again.
     Resume(Id),
     /// A link has more to write than one thread should write in one go.

@@ -201,7 +201,7 @@ impl Turn {
                     Err(end) => self.end(id, &end, now),
                 },
                 Some(Entry::Dialer(dialer)) => match dialer.stage {
-                    Stage::Connecting { .. } => self.next_address(id, &io::ErrorKind::TimedOut.into(), now),
+                    Stage::Connecting { .. } => self.next_target(id, &io::ErrorKind::TimedOut.into(), now),
                     Stage::Waiting(_) => self.dial(shared, id, now),
                     Stage::Resolving | Stage::Linked(_) | Stage::Dead => {}
                 },

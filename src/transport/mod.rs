@@ -3,13 +3,20 @@
 pub(crate) mod tcp;
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use crate::endpoint::Endpoint;
 use crate::options::Options;
+
+/// What one attempt to connect is made to.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Tcp { addr: SocketAddr, source: Option<SocketAddr> },
+}
 
 /// A connected stream, or one that is about to be. It never blocks.
 #[derive(Debug)]
@@ -21,6 +28,28 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
+}
+
+impl Target {
+    /// The target of an endpoint, unless a name has to be looked up to know it.
+    pub(crate) fn of(endpoint: &Endpoint) -> Option<Self> {
+        let tcp = endpoint.tcp();
+        tcp.addr().map(|addr| Self::Tcp { addr, source: tcp.source })
+    }
+
+    /// The targets of an endpoint, in the order in which to try them. A name is looked up, which blocks.
+    pub(crate) fn look_up(endpoint: &Endpoint, ipv6: bool) -> io::Result<Vec<Self>> {
+        let tcp = endpoint.tcp();
+        let found = tcp::addresses(tcp, ipv6)?;
+        Ok(found.into_iter().map(|addr| Self::Tcp { addr, source: tcp.source }).collect())
+    }
+
+    /// Begins to connect. The outcome shows when the stream becomes writable.
+    pub(crate) fn dial(&self, options: &Options) -> io::Result<Stream> {
+        match *self {
+            Self::Tcp { addr, source } => tcp::dial(addr, source, options).map(Stream::Tcp),
+        }
+    }
 }
 
 impl Stream {
@@ -70,6 +99,13 @@ impl Read for &Stream {
 }
 
 impl Listener {
+    /// The endpoint it listens on, with nothing left open.
+    pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Endpoint::from_addr),
+        }
+    }
+
     /// Accepts one connection, ready for use.
     pub(crate) fn accept(&self, options: &Options) -> io::Result<Stream> {
         match self {

@@ -18,7 +18,7 @@ pub(crate) fn bind_addresses(endpoint: &Tcp, options: &Options) -> io::Result<Ve
 }
 
 /// The addresses of an endpoint. A name is looked up, which blocks.
-pub(crate) fn addresses(endpoint: &Tcp, ipv6: bool) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn addresses(endpoint: &Tcp, ipv6: bool) -> io::Result<Vec<SocketAddr>> {
     if let Some(addr) = endpoint.addr() {
         return Ok(vec![addr]);
     }
@@ -38,8 +38,20 @@ pub(crate) fn addresses(endpoint: &Tcp, ipv6: bool) -> io::Result<Vec<SocketAddr
     }
 }
 
+/// Listens on the first of the addresses that can be listened on.
+pub(crate) fn listen_on_any(addresses: &[SocketAddr], options: &Options) -> io::Result<TcpListener> {
+    let mut refused = io::ErrorKind::NotFound.into();
+    for &addr in addresses {
+        match listen(addr, options) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
 /// Listens on the address.
-pub(crate) fn listen(addr: SocketAddr, options: &Options) -> io::Result<TcpListener> {
+fn listen(addr: SocketAddr, options: &Options) -> io::Result<TcpListener> {
     let socket = socket(addr)?;
     if addr.is_ipv6() && addr.ip().is_unspecified() {
         socket.set_only_v6(false)?;
@@ -62,8 +74,8 @@ pub(super) fn accept(listener: &TcpListener, options: &Options) -> io::Result<Tc
     Ok(stream)
 }
 
-/// Begins to connect. The outcome shows when the stream becomes writable.
-pub(crate) fn dial(addr: SocketAddr, source: Option<SocketAddr>, options: &Options) -> io::Result<TcpStream> {
+/// Begins to connect: see [`super::Target::dial`].
+pub(super) fn dial(addr: SocketAddr, source: Option<SocketAddr>, options: &Options) -> io::Result<TcpStream> {
     let socket = socket(addr)?;
     set_buffers(&socket, options)?;
     configure(&SockRef::from(&socket), options)?;

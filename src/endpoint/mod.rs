@@ -1,5 +1,7 @@
 //! [`Endpoint`]: where a socket binds or connects, and how that is written.
 
+mod inproc;
+mod ipc;
 mod tcp;
 
 use std::convert::Infallible;
@@ -7,6 +9,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+pub(crate) use self::inproc::Inproc;
+pub(crate) use self::ipc::Ipc;
 pub(crate) use self::tcp::{Host, Tcp};
 
 /// Where a socket binds or connects.
@@ -25,7 +29,8 @@ pub(crate) use self::tcp::{Host, Tcp};
 /// wrong is refused here, by an [`EndpointError`] that names the fault.
 ///
 /// Printing gives the canonical form, which parses to an equal endpoint: names are in lower case, addresses in their
-/// shortest spelling, an IPv4-mapped IPv6 address is the IPv4 address it stands for, and a free port is `0`.
+/// shortest spelling, an IPv4-mapped IPv6 address is the IPv4 address it stands for, and a free port is `0`. Paths and the
+/// names of `ipc` and `inproc` stay as they are.
 ///
 /// ```
 /// use ferromq::{Endpoint, EndpointError};
@@ -36,27 +41,43 @@ pub(crate) use self::tcp::{Host, Tcp};
 /// # Ok::<(), EndpointError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint(Tcp);
+pub struct Endpoint(Address);
+
+/// What an endpoint is on its transport.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    Tcp(Tcp),
+    Ipc(Ipc),
+    Inproc(Inproc),
+}
 
 impl Endpoint {
     /// The endpoint of an address that is already known, such as that of a listener.
     pub(crate) fn from_addr(addr: SocketAddr) -> Self {
-        Self(Tcp::from_addr(addr))
+        Self(Address::Tcp(Tcp::from_addr(addr)))
     }
 
-    /// The parts of the endpoint. TCP is the only transport so far.
-    pub(crate) fn tcp(&self) -> &Tcp {
+    /// What the endpoint is on its transport.
+    pub(crate) fn address(&self) -> &Address {
         &self.0
     }
 
     /// Whether a socket can bind here.
     pub(crate) fn check_bind(&self) -> Result<(), EndpointError> {
-        self.0.check_bind()
+        match &self.0 {
+            Address::Tcp(tcp) => tcp.check_bind(),
+            Address::Ipc(ipc) => ipc.check_bind(),
+            Address::Inproc(_) => Ok(()),
+        }
     }
 
     /// Whether a socket can connect here.
     pub(crate) fn check_connect(&self) -> Result<(), EndpointError> {
-        self.0.check_connect()
+        match &self.0 {
+            Address::Tcp(tcp) => tcp.check_connect(),
+            Address::Ipc(ipc) => ipc.check_connect(),
+            Address::Inproc(_) => Ok(()),
+        }
     }
 }
 
@@ -69,9 +90,10 @@ impl FromStr for Endpoint {
         }
         match text.split_once("://") {
             None | Some(("", _)) => Err(EndpointError::MissingTransport),
-            Some(("tcp", address)) => address.parse().map(Self),
-            Some(("ipc", _)) => Err(EndpointError::UnsupportedTransport("ipc")),
-            Some(("inproc", _)) => Err(EndpointError::UnsupportedTransport("inproc")),
+            Some(("tcp", address)) => Ok(Self(Address::Tcp(address.parse()?))),
+            Some(("ipc", _)) if cfg!(not(unix)) => Err(EndpointError::UnsupportedTransport("ipc")),
+            Some(("ipc", path)) => Ok(Self(Address::Ipc(path.parse()?))),
+            Some(("inproc", name)) => Ok(Self(Address::Inproc(name.parse()?))),
             Some(_) => Err(EndpointError::UnknownTransport),
         }
     }
@@ -110,7 +132,11 @@ impl From<&Self> for Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tcp://{}", self.0)
+        match &self.0 {
+            Address::Tcp(tcp) => write!(f, "tcp://{tcp}"),
+            Address::Ipc(ipc) => write!(f, "ipc://{ipc}"),
+            Address::Inproc(name) => write!(f, "inproc://{name}"),
+        }
     }
 }
 
@@ -128,10 +154,10 @@ pub enum EndpointError {
     #[error("an endpoint begins with its transport, as in tcp://127.0.0.1:5555")]
     MissingTransport,
     /// What stands before `://` is not the name of a transport.
-    #[error("unknown transport: endpoints begin with tcp://, in lower case")]
+    #[error("unknown transport: endpoints begin with tcp://, ipc:// or inproc://, in lower case")]
     UnknownTransport,
-    /// The transport, named here, is one that this version cannot carry yet.
-    #[error("the transport {0}:// is not supported yet: use tcp://")]
+    /// The transport, named here, is one that this version cannot carry, or not on this system.
+    #[error("the transport {0}:// is not supported here: use tcp://")]
     UnsupportedTransport(&'static str),
     /// There is a NUL character in the text.
     #[error("an endpoint cannot contain a NUL character")]
@@ -186,6 +212,24 @@ pub enum EndpointError {
     /// `connect` was given the port `*` or `0`.
     #[error("* or 0 as the port is for bind only: connect to the port the other side is bound to")]
     ConnectToAnyPort,
+    /// There is no path, or no abstract name behind the `@`.
+    #[error("the path is missing: it follows ipc://, as in ipc:///run/app/jobs, or * to bind to a new one")]
+    MissingPath,
+    /// The path, or the abstract name with its `@`, is longer than the address of a socket can be.
+    #[error("a path has at most {max} octets, and so has an abstract name with its @", max = ipc::MAX_PATH)]
+    PathTooLong,
+    /// `connect` was given the path `*`.
+    #[error("* as the path is for bind only: connect to the path that bind returned")]
+    ConnectToAnyPath,
+    /// `bind` or `connect` was given an abstract name on a system that knows none.
+    #[error("abstract names, which begin with @, are known to Linux only: give a path")]
+    AbstractName,
+    /// There is no name behind `inproc://`.
+    #[error("the name is missing: it follows inproc://, as in inproc://jobs")]
+    MissingInprocName,
+    /// The name behind `inproc://` is longer than 256 octets.
+    #[error("a name behind inproc:// has at most 256 octets")]
+    InprocNameTooLong,
 }
 
 /// Never called: it lets one bound take all that converts to an endpoint, whether or not the conversion can fail.
@@ -220,9 +264,7 @@ mod tests {
             ("udp://127.0.0.1:1", UnknownTransport),
             ("TCP://127.0.0.1:1", UnknownTransport),
             (" tcp://127.0.0.1:1", UnknownTransport),
-            ("ipc://", UnsupportedTransport("ipc")),
-            ("ipc://@", UnsupportedTransport("ipc")),
-            ("inproc://", UnsupportedTransport("inproc")),
+            ("IPC://a", UnknownTransport),
             ("tcp://local\0host:1", Nul),
             ("\0", Nul),
             ("tcp://", MissingHost),
@@ -241,9 +283,14 @@ mod tests {
     fn a_mebibyte_of_anything_is_refused_in_few_words() {
         for unit in ["a", "a.", "[", ":", ";", "0", "*", "%", "://", "\u{fc}", " "] {
             let junk = unit.repeat((1 << 20) / unit.len());
-            for text in
-                [format!("tcp://{junk}:1"), format!("tcp://[{junk}]:1"), format!("{junk}://h:1"), junk]
-            {
+            for text in [
+                format!("tcp://{junk}:1"),
+                format!("tcp://[{junk}]:1"),
+                format!("ipc://{junk}"),
+                format!("inproc://{junk}"),
+                format!("{junk}://h:1"),
+                junk,
+            ] {
                 let error = text.parse::<Endpoint>().unwrap_err();
                 assert!(error.to_string().len() < 120, "{unit:?}: {error}");
             }
@@ -261,6 +308,9 @@ mod tests {
             ("tcp://127.0.0.1:0;h:1", Err(SourceOnBind), Ok(())),
             ("tcp://127.0.0.1:0;h:0", Err(SourceOnBind), Err(ConnectToAnyPort)),
             ("tcp://127.0.0.1:0;*:1", Err(SourceOnBind), Err(ConnectToAnyHost)),
+            ("ipc://a", Ok(()), Ok(())),
+            ("ipc://*", Ok(()), Err(ConnectToAnyPath)),
+            ("inproc://a", Ok(()), Ok(())),
         ];
         for (text, bind, connect) in table {
             let endpoint: Endpoint = text.parse().unwrap();
@@ -295,12 +345,14 @@ mod tests {
         fn arbitrary(g: &mut Gen) -> Self {
             let tokens = [
                 "tcp://", "[", "]", "::1", "%", ":", ";", "*", "0", "65535", "10.0.0.1", "h", ".", "-", "\0",
+                "@", "/",
             ];
+            let transport = *g.choose(&["tcp://", "ipc://", "inproc://"]).unwrap();
             let picks = u8::arbitrary(g) % 12;
             Self(
                 (0..picks)
                     .map(|_| *g.choose(&tokens).unwrap())
-                    .fold("tcp://".to_owned(), |text, token| text + token),
+                    .fold(transport.to_owned(), |text, token| text + token),
             )
         }
     }
@@ -311,7 +363,8 @@ mod tests {
 
     quickcheck! {
         fn any_text_is_refused_or_printed_back(text: String) -> bool {
-            prints_what_it_parses(&text) && prints_what_it_parses(&format!("tcp://{text}"))
+            let with = |transport| prints_what_it_parses(&format!("{transport}://{text}"));
+            prints_what_it_parses(&text) && ["tcp", "ipc", "inproc"].into_iter().all(with)
         }
 
         fn likely_text_is_refused_or_printed_back(text: Likely) -> bool {

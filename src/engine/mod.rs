@@ -36,7 +36,7 @@ use self::linger::{Gate, Lingering};
 use self::parker::Parker;
 use self::reactor::Turn;
 use self::resolver::Resolver;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::error::BindError;
 use crate::lock::lock;
 use crate::options::Options;
@@ -68,10 +68,16 @@ impl Handle {
         endpoint: &Endpoint,
         options: &Options,
     ) -> Result<(Listener, Endpoint), BindError> {
-        let addresses = tcp::bind_addresses(endpoint.tcp(), options)
-            .map_err(|source| BindError::Resolve { endpoint: endpoint.clone(), source })?;
+        let resolve = |source| BindError::Resolve { endpoint: endpoint.clone(), source };
         let listen = |source| BindError::Listen { endpoint: endpoint.clone(), source };
-        let listener = tcp::listen_on_any(&addresses, options).map(Listener::Tcp).map_err(listen)?;
+        let listener = match endpoint.address() {
+            Address::Tcp(tcp) => {
+                let addresses = tcp::bind_addresses(tcp, options).map_err(resolve)?;
+                tcp::listen_on_any(&addresses, options).map(Listener::Tcp)
+            }
+            Address::Ipc(_) | Address::Inproc(_) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let listener = listener.map_err(listen)?;
         let bound = listener.endpoint().map_err(listen)?;
         Ok((listener, bound))
     }

@@ -9,7 +9,7 @@ use super::pattern::Pattern;
 use super::pipes::Pipes;
 use super::stats::Stats;
 use crate::context::{Engine, Member, Setup, left_behind};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint, EndpointError};
 use crate::error::{BindError, ConnectError, DetachError, RecvError, Refusal};
 use crate::lock::lock;
 use crate::message::Message;
@@ -145,6 +145,7 @@ impl Core {
 
     pub(crate) fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint, BindError> {
         endpoint.check_bind()?;
+        check_carried(endpoint)?;
         if !self.is_open() {
             return Err(BindError::Closed);
         }
@@ -160,6 +161,7 @@ impl Core {
 
     pub(crate) fn connect(&self, endpoint: &Endpoint) -> Result<(), ConnectError> {
         endpoint.check_connect()?;
+        check_carried(endpoint)?;
         let (connected, wakes) = self.change(|state, wakes| {
             if state.phase != Phase::Open {
                 return Err(ConnectError::Closed);
@@ -575,6 +577,15 @@ impl Drop for Drain<'_> {
     fn drop(&mut self) {
         let left = self.core.lock().draining.leave(&mut self.ticket);
         drop(left);
+    }
+}
+
+/// Refuses an endpoint whose transport the engine does not carry.
+fn check_carried(endpoint: &Endpoint) -> Result<(), EndpointError> {
+    match endpoint.address() {
+        Address::Tcp(_) => Ok(()),
+        Address::Ipc(_) => Err(EndpointError::UnsupportedTransport("ipc")),
+        Address::Inproc(_) => Err(EndpointError::UnsupportedTransport("inproc")),
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::options::Options;
 
 /// What one attempt to connect is made to.
@@ -33,13 +33,15 @@ pub(crate) enum Listener {
 impl Target {
     /// The target of an endpoint, unless a name has to be looked up to know it.
     pub(crate) fn of(endpoint: &Endpoint) -> Option<Self> {
-        let tcp = endpoint.tcp();
-        tcp.addr().map(|addr| Self::Tcp { addr, source: tcp.source })
+        match endpoint.address() {
+            Address::Tcp(tcp) => tcp.addr().map(|addr| Self::Tcp { addr, source: tcp.source }),
+            Address::Ipc(_) | Address::Inproc(_) => None,
+        }
     }
 
     /// The targets of an endpoint, in the order in which to try them. A name is looked up, which blocks.
     pub(crate) fn look_up(endpoint: &Endpoint, ipv6: bool) -> io::Result<Vec<Self>> {
-        let tcp = endpoint.tcp();
+        let Address::Tcp(tcp) = endpoint.address() else { return Ok(Vec::new()) };
         let found = tcp::addresses(tcp, ipv6)?;
         Ok(found.into_iter().map(|addr| Self::Tcp { addr, source: tcp.source }).collect())
     }

@@ -124,7 +124,7 @@ pub enum BindError {
         /// What the name service answered.
         source: io::Error,
     },
-    /// The machine's: the system refused to listen there. Most often the port is taken
+    /// The machine's: the system refused to listen there. Most often the port or the path is taken
     /// ([`AddrInUse`](io::ErrorKind::AddrInUse)), the address belongs to another machine
     /// ([`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable)), or the port needs more rights
     /// ([`PermissionDenied`](io::ErrorKind::PermissionDenied)).

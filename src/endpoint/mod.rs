@@ -24,6 +24,14 @@ pub(crate) use self::tcp::{Host, Tcp};
 /// | `tcp://*:5555` | on all interfaces | refused |
 /// | `tcp://127.0.0.1:0`, `tcp://127.0.0.1:*` | on a free port that the system chooses | refused |
 /// | `tcp://10.0.0.1:0;10.0.0.9:5555` | refused | from the address before the `;`, port 0 being any, to the one behind it |
+/// | `ipc:///run/app/jobs` | on this file, which is made for it and removed when the socket is unbound or closed | to the socket that is bound there |
+/// | `ipc://jobs`, `ipc://./jobs` | the same in the current directory | the same |
+/// | `ipc://@jobs` | on this abstract name, which is in no directory; on Linux only | to it |
+/// | `ipc://*` | on a file in a new directory of its own; both are removed in the end | refused |
+///
+/// `ipc` is for processes of one machine, by Unix domain sockets. A path has at most 107 octets (103 where the system
+/// has no room for more). A file that a listener has left behind when it was killed is taken over; the file of one that
+/// listens is not, and nothing that is not a socket is touched.
 ///
 /// Parsing is strict. What is allowed only for `bind` or only for `connect` is checked there; everything else that is
 /// wrong is refused here, by an [`EndpointError`] that names the fault.
@@ -55,6 +63,11 @@ impl Endpoint {
     /// The endpoint of an address that is already known, such as that of a listener.
     pub(crate) fn from_addr(addr: SocketAddr) -> Self {
         Self(Address::Tcp(Tcp::from_addr(addr)))
+    }
+
+    /// The endpoint of a Unix domain socket.
+    pub(crate) fn from_ipc(at: Ipc) -> Self {
+        Self(Address::Ipc(at))
     }
 
     /// What the endpoint is on its transport.

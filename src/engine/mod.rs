@@ -43,7 +43,7 @@ use crate::options::Options;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
 use crate::slots::Id;
-use crate::transport::{Listener, Target, tcp};
+use crate::transport::{Listener, Target, ipc, tcp};
 use crate::zmtp;
 
 /// What a socket's new connections need to know.
@@ -75,7 +75,8 @@ impl Handle {
                 let addresses = tcp::bind_addresses(tcp, options).map_err(resolve)?;
                 tcp::listen_on_any(&addresses, options).map(Listener::Tcp)
             }
-            Address::Ipc(_) | Address::Inproc(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Ipc(at) => ipc::listen(at, options).map(Listener::Ipc),
+            Address::Inproc(_) => Err(io::ErrorKind::Unsupported.into()),
         };
         let listener = listener.map_err(listen)?;
         let bound = listener.endpoint().map_err(listen)?;

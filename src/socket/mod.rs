@@ -82,9 +82,10 @@ impl Context {
 
 impl<T: Kind> Socket<T> {
     /// Accepts connections at an endpoint. Returns the endpoint with what was left open filled in: the port that was
-    /// chosen for port `0` or `*`.
+    /// chosen for port `0` or `*`, the path for the path `*`.
     ///
-    /// A host name is looked up now, which may take as long as the name service likes.
+    /// A host name is looked up now, which may take as long as the name service likes. A path of `ipc` where a
+    /// listener was killed takes a tenth of a second.
     ///
     /// # Errors
     ///

@@ -1,33 +1,40 @@
 //! Byte streams and where they come from. Nothing here knows what the octets mean.
 
+pub(crate) mod ipc;
+mod socket_file;
 pub(crate) mod tcp;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use socket2::Socket;
 
-use crate::endpoint::{Address, Endpoint};
+use crate::endpoint::{Address, Endpoint, Ipc};
 use crate::options::Options;
 
 /// What one attempt to connect is made to.
 #[derive(Debug)]
 pub(crate) enum Target {
     Tcp { addr: SocketAddr, source: Option<SocketAddr> },
+    Ipc(Ipc),
 }
 
 /// A connected stream, or one that is about to be. It never blocks.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Ipc(UnixStream),
 }
 
 /// Something that accepts streams. It never blocks.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
+    Ipc(ipc::Listener),
 }
 
 impl Target {
@@ -35,21 +42,25 @@ impl Target {
     pub(crate) fn of(endpoint: &Endpoint) -> Option<Self> {
         match endpoint.address() {
             Address::Tcp(tcp) => tcp.addr().map(|addr| Self::Tcp { addr, source: tcp.source }),
-            Address::Ipc(_) | Address::Inproc(_) => None,
+            Address::Ipc(at) => Some(Self::Ipc(at.clone())),
+            Address::Inproc(_) => None,
         }
     }
 
     /// The targets of an endpoint, in the order in which to try them. A name is looked up, which blocks.
     pub(crate) fn look_up(endpoint: &Endpoint, ipv6: bool) -> io::Result<Vec<Self>> {
-        let Address::Tcp(tcp) = endpoint.address() else { return Ok(Vec::new()) };
+        let Address::Tcp(tcp) = endpoint.address() else {
+            return Ok(Self::of(endpoint).into_iter().collect());
+        };
         let found = tcp::addresses(tcp, ipv6)?;
         Ok(found.into_iter().map(|addr| Self::Tcp { addr, source: tcp.source }).collect())
     }
 
     /// Begins to connect. The outcome shows when the stream becomes writable.
     pub(crate) fn dial(&self, options: &Options) -> io::Result<Stream> {
-        match *self {
-            Self::Tcp { addr, source } => tcp::dial(addr, source, options).map(Stream::Tcp),
+        match self {
+            Self::Tcp { addr, source } => tcp::dial(*addr, *source, options).map(Stream::Tcp),
+            Self::Ipc(at) => ipc::dial(at, options).map(Stream::Ipc),
         }
     }
 }
@@ -60,6 +71,8 @@ impl Stream {
             // One plain buffer is by far the commonest, and the plain call is the cheaper one.
             (Self::Tcp(stream), [slice]) => (&*stream).write(slice),
             (Self::Tcp(stream), slices) => (&*stream).write_vectored(slices),
+            (Self::Ipc(stream), [slice]) => (&*stream).write(slice),
+            (Self::Ipc(stream), slices) => (&*stream).write_vectored(slices),
         };
         // A stream that takes nothing without saying why would be tried for ever.
         match written {
@@ -72,6 +85,7 @@ impl Stream {
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Ipc(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 
@@ -79,6 +93,7 @@ impl Stream {
     pub(crate) fn connected(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => tcp::connected(stream),
+            Self::Ipc(_) => Ok(()), // or it would not be there
         }
     }
 
@@ -88,6 +103,7 @@ impl Stream {
             Self::Tcp(stream) => {
                 stream.peer_addr().map_or_else(|_| "tcp://?".into(), |addr| format!("tcp://{addr}"))
             }
+            Self::Ipc(stream) => ipc::describe(stream),
         }
     }
 }
@@ -96,6 +112,7 @@ impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => (&*stream).read(buffer),
+            Stream::Ipc(stream) => (&*stream).read(buffer),
         }
     }
 }
@@ -105,6 +122,7 @@ impl Listener {
     pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Endpoint::from_addr),
+            Self::Ipc(listener) => Ok(listener.endpoint()),
         }
     }
 
@@ -112,6 +130,7 @@ impl Listener {
     pub(crate) fn accept(&self, options: &Options) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => tcp::accept(listener, options).map(Stream::Tcp),
+            Self::Ipc(listener) => ipc::accept(listener, options).map(Stream::Ipc),
         }
     }
 }
@@ -120,6 +139,7 @@ impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Ipc(stream) => stream.as_raw_fd(),
         }
     }
 }
@@ -128,8 +148,21 @@ impl AsRawFd for Listener {
     fn as_raw_fd(&self) -> RawFd {
         match self {
             Self::Tcp(listener) => listener.as_raw_fd(),
+            Self::Ipc(listener) => listener.socket.as_raw_fd(),
         }
     }
+}
+
+/// Buffer sizes count for a connection of TCP only when they are set before it is made, on the listener for accepted
+/// ones.
+fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
+    if let Some(octets) = options.send_buffer {
+        socket.set_send_buffer_size(octets)?;
+    }
+    if let Some(octets) = options.recv_buffer {
+        socket.set_recv_buffer_size(octets)?;
+    }
+    Ok(())
 }
 
 /// Has the poll report on a stream or a listener, edge-triggered, until its descriptor is closed.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketA
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use super::set_buffers;
 use crate::endpoint::{Host, Tcp};
 use crate::options::Options;
 
@@ -112,17 +113,6 @@ fn socket(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-/// Buffer sizes count for a connection only when they are set before it is made, on the listener for accepted ones.
-fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
-    if let Some(octets) = options.send_buffer {
-        socket.set_send_buffer_size(octets)?;
-    }
-    if let Some(octets) = options.recv_buffer {
-        socket.set_recv_buffer_size(octets)?;
-    }
-    Ok(())
 }
 
 fn configure(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {

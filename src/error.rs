@@ -64,6 +64,15 @@ pub enum Refusal {
     /// Every queue the message could go to was at its high-water mark for as long as the call was to wait.
     #[error("the queues stayed at their high-water mark until the timeout: see whether the peers keep up")]
     TimedOut,
+    /// It is not the turn of the socket to send: a REQ waits for the answer to what it asked, a REP has no request to
+    /// answer.
+    #[error("it is not this socket's turn to send: receive first")]
+    OutOfTurn,
+    /// No peer has the routing id that the message begins with.
+    #[error(
+        "no peer has this routing id: see whether it is connected, or let mandatory(false) drop the message"
+    )]
+    Unroutable,
     /// The socket was closed before or during the call.
     #[error("the socket is closed: send on another one")]
     Closed,
@@ -79,8 +88,41 @@ pub enum RecvError {
     /// No message came for as long as the call was to wait.
     #[error("no message came before the timeout: receive again, or see whether the peers are connected")]
     TimedOut,
+    /// It is not the turn of the socket to receive: a REQ has asked nothing, a REP has a request to answer.
+    #[error("it is not this socket's turn to receive: send first")]
+    OutOfTurn,
+    /// The peer that a REQ had asked is lost, and the answer with it. The request can be sent again.
+    #[error("the peer that was asked is lost: send the request again, which it may have seen already")]
+    PeerLost,
     /// The socket was closed before or during the call.
     #[error("the socket is closed: receive on another one")]
+    Closed,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The request was not sent; the error gives it back.
+    #[error("the request was not sent: {0}")]
+    Unsent(#[from] SendError),
+    /// The request was sent and there is no answer. The peer may have seen it or not.
+    #[error("the request was not answered: {0}")]
+    Unanswered(#[from] RecvError),
+}
+
+/// Why a subscription was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The topic is longer than a publisher has to take.
+    #[error("a topic has at most {limit} bytes: subscribe to the beginning of it")]
+    TooLong {
+        /// The most bytes of a topic.
+        limit: usize,
+    },
+    /// The socket is closed.
+    #[error("the socket is closed: subscribe with another one")]
     Closed,
 }
 
@@ -150,6 +192,12 @@ pub enum ConnectError {
     /// The socket is closed.
     #[error("the socket is closed: connect another one")]
     Closed,
+    /// A PAIR socket has its one peer already.
+    #[error("the socket has its one peer already: disconnect that one, or use another socket")]
+    Occupied,
+    /// The routing id for the peer is taken by another one.
+    #[error("another peer has this routing id already")]
+    RoutingIdTaken,
 }
 
 /// Why `unbind` or `disconnect` changed nothing.

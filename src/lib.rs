@@ -82,11 +82,13 @@ pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{
     BindError, BuildError, Closed, ConnectError, ContextError, DetachError, OptionError, RecvError, Refusal,
-    SendError, WaitError,
+    RequestError, SendError, SubscribeError, WaitError,
 };
 pub use message::{Message, Parts};
-pub use options::Keepalive;
-pub use socket::{Builder, Dropped, Iter, Kind, Pull, Push, Receives, Sends, Socket, Stats};
+pub use options::{Keepalive, Overflow, Verbosity};
+pub use socket::{
+    Builder, Conflates, Dropped, Identifies, Iter, Kind, Pull, Push, Receives, Sends, Socket, Stats,
+};
 pub use zmtp::SocketType;
 
 #[cfg(not(target_pointer_width = "64"))]

@@ -95,8 +95,48 @@ impl Message {
         }
     }
 
+    /// Puts a part in front of the others, such as the routing id that a ROUTER socket sends to.
+    ///
+    /// ```
+    /// use ferromq::Message;
+    ///
+    /// let mut message = Message::from("hello");
+    /// message.push_front("worker-1");
+    /// assert_eq!(message, Message::from(["worker-1", "hello"]));
+    /// ```
+    pub fn push_front(&mut self, part: impl Into<Bytes>) {
+        *self = std::mem::take(self).behind(&[part.into()]);
+    }
+
+    /// Splits off the first part; what is left is none if that was all.
+    ///
+    /// ```
+    /// use ferromq::Message;
+    ///
+    /// let (id, rest) = Message::from(["worker-1", "hello"]).split_front();
+    /// assert_eq!(id, "worker-1");
+    /// assert_eq!(rest, Some(Message::from("hello")));
+    /// ```
+    pub fn split_front(self) -> (Bytes, Option<Self>) {
+        match self.0 {
+            Repr::Many(parts) => (parts[0].clone(), Some(Self::from(&parts[1..]))),
+            single => (Self(single).into_bytes(), None),
+        }
+    }
+
+    /// A subscription, or the end of one, as XPUB sockets receive it: an octet that says which, and the topic.
+    pub(crate) fn subscription(on: bool, topic: &[u8]) -> Self {
+        Self::from([&[u8::from(on)], topic].concat())
+    }
+
+    /// The same message with parts in front of its own.
+    pub(crate) fn behind(self, front: &[Bytes]) -> Self {
+        let own = self.into_parts();
+        front.iter().cloned().chain(own).collect()
+    }
+
     /// The first part.
-    fn first(&self) -> &[u8] {
+    pub(crate) fn first(&self) -> &[u8] {
         match &self.0 {
             Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Repr::Single(bytes) => bytes,
@@ -212,6 +252,13 @@ impl<P: Into<Bytes>> FromIterator<P> for Message {
             1 => Self::from(parts.remove(0)),
             _ => Self(Repr::Many(parts.into())),
         }
+    }
+}
+
+/// Shares the parts. A slice of none becomes one empty part, as for every other conversion.
+impl From<&[Bytes]> for Message {
+    fn from(parts: &[Bytes]) -> Self {
+        parts.iter().cloned().collect()
     }
 }
 

@@ -3,7 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::error::OptionError;
+use crate::message::Message;
 
 /// The options of a socket. They are set by the public builder and fixed once the socket is built.
 #[derive(Clone, Debug)]
@@ -42,6 +45,63 @@ pub(crate) struct Options {
     pub(crate) recv_buffer: Option<usize>,
     /// Whether host names stand for IPv6 addresses too, and all interfaces for those of both families.
     pub(crate) ipv6: bool,
+    /// How a REQ, DEALER or ROUTER wants to be known to ROUTER peers; empty for whatever they choose.
+    pub(crate) routing_id: Bytes,
+    /// ROUTER, DEALER, REQ: whether each new connection begins with an empty message.
+    pub(crate) probe: bool,
+    /// REQ: whether a new request may replace one that is not answered.
+    pub(crate) relaxed: bool,
+    /// REQ: whether requests carry a number that their answers must repeat.
+    pub(crate) correlate: bool,
+    /// ROUTER: whether a message for nobody is refused; else it is dropped.
+    pub(crate) mandatory: bool,
+    /// ROUTER: whether a newcomer takes over the routing id of a peer that is still there.
+    pub(crate) handover: bool,
+    /// PUB, XPUB: what becomes of a message for a subscriber whose queue is full.
+    pub(crate) overflow: Overflow,
+    /// PUB, XPUB, SUB: whether messages go to those that have not subscribed to them.
+    pub(crate) invert: bool,
+    /// SUB, XSUB: what is subscribed to from the start.
+    pub(crate) topics: Vec<Bytes>,
+    /// XPUB: which subscriptions the application is told of.
+    pub(crate) verbosity: Verbosity,
+    /// XPUB: whether the application alone decides what peers are subscribed to.
+    pub(crate) manual: bool,
+    /// XPUB: whether a message that does not begin with a subscription holds none.
+    pub(crate) only_first_subscribe: bool,
+    /// XPUB: what each new peer is sent first.
+    pub(crate) welcome: Option<Message>,
+    /// XSUB: whether every end of a subscription is passed on, also when others still hold it.
+    pub(crate) verbose_unsubscribe: bool,
+}
+
+/// What a PUB or XPUB socket does with a message for a subscriber whose queue is full. Other subscribers get theirs in
+/// any case but [`Block`](Self::Block). What is dropped is counted in [`Dropped::overflowed`](crate::Dropped).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The new message is dropped for that subscriber. It is what libzmq does.
+    #[default]
+    DropNewest,
+    /// The oldest message that waits for that subscriber is dropped in favour of the new one.
+    DropOldest,
+    /// `send` waits until every subscriber of the message has room: one that does not read holds up all the others.
+    Block,
+    /// The subscriber is disconnected. It is told in this way that it has missed something, and may come back.
+    Disconnect,
+}
+
+/// Which subscriptions the application is told of by an XPUB socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verbosity {
+    /// The first of a topic, and the end of the last.
+    #[default]
+    Changes,
+    /// Every one, and the end of the last.
+    Subscriptions,
+    /// Every one, and every end.
+    All,
 }
 
 impl Default for Options {
@@ -64,6 +124,20 @@ impl Default for Options {
             send_buffer: None,
             recv_buffer: None,
             ipv6: false,
+            routing_id: Bytes::new(),
+            probe: false,
+            relaxed: false,
+            correlate: false,
+            mandatory: true,
+            handover: false,
+            overflow: Overflow::default(),
+            invert: false,
+            topics: Vec::new(),
+            verbosity: Verbosity::default(),
+            manual: false,
+            only_first_subscribe: false,
+            welcome: None,
+            verbose_unsubscribe: false,
         }
     }
 }
@@ -83,6 +157,13 @@ impl Options {
             if let Some(bytes) = buffer {
                 OptionError::within(option, bytes, 1..=MAX_INT)?;
             }
+        }
+        OptionError::within("routing_id", self.routing_id.len(), 0..=ROUTING_ID_MAX)?;
+        if self.routing_id.first() == Some(&0) {
+            OptionError::within("routing_id[0]", 0, 1..=255)?; // those that begin with zero are made by ROUTERs
+        }
+        for topic in &self.topics {
+            OptionError::within("subscribe", topic.len(), 0..=TOPIC_MAX)?;
         }
         self.keepalive.check()
     }
@@ -162,6 +243,10 @@ impl Default for Keepalive {
     }
 }
 
+/// The longest routing id (37/ZMTP, The Identity Property).
+pub(crate) const ROUTING_ID_MAX: usize = 255;
+/// The longest topic of a subscription. It has to fit into the longest command that we take.
+pub(crate) const TOPIC_MAX: usize = 16_000;
 /// The shortest time that the event loop can measure out; less would have it spin.
 const TICK: Duration = Duration::from_millis(1);
 /// The largest number that can be handed to the system, as a C `int`.

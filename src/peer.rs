@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use crate::endpoint::Endpoint;
 use crate::message::Message;
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::Id;
@@ -18,15 +21,21 @@ use crate::zmtp::PeerInfo;
 /// A socket, as its connections see it.
 pub(crate) trait Host: Send + Sync {
     /// A handshake is complete: the peer may be sent to and received from. `dialled` names the peer that `connect`
-    /// made; an accepted one is new. `None` refuses the peer: the connection is to be dropped.
-    fn attach(&self, dialled: Option<Id>, info: &PeerInfo, carrier: Arc<dyn Carrier>) -> Option<(Id, Wakes)>;
+    /// made; an accepted one is new. A peer that is refused is to be dropped.
+    fn attach(
+        &self,
+        dialled: Option<Id>,
+        info: &PeerInfo,
+        carrier: Arc<dyn Carrier>,
+    ) -> Result<(Id, Wakes), Rejection>;
 
-    /// The wire reports what it has written of `flight` and, when that is all, takes the next batch.
-    fn exchange(&self, peer: Id, flight: &mut Flight) -> Wakes;
+    /// The wire reports what it has written of `flight` and, when that is all, takes the next batch, and the words to be
+    /// said before it.
+    fn exchange(&self, peer: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes;
 
-    /// Messages have arrived. Leaves the vector empty and tells how many more may come; with none, reading stops until
-    /// [`Carrier::resume`].
-    fn deliver(&self, peer: Id, messages: &mut Vec<Message>) -> (usize, Wakes);
+    /// Messages have arrived, in so many octets. Leaves the vector empty and tells how many more may come; with none,
+    /// reading stops until [`Carrier::resume`].
+    fn deliver(&self, peer: Id, messages: &mut Vec<Message>, octets: usize) -> (usize, Wakes);
 
     /// How many messages the peer may deliver now; none pauses it as [`Host::deliver`] does.
     fn room(&self, peer: Id) -> usize;
@@ -63,6 +72,38 @@ pub(crate) trait Carrier: Send + Sync {
 
     /// The peer's inbox has room again.
     fn resume(&self);
+
+    /// The socket is done with this connection. Returns at once; the connection ends soon.
+    fn hang_up(&self);
+
+    /// Who is on the other side, for people to read.
+    fn describe(&self) -> String;
+}
+
+/// What a socket has to tell a peer beside its messages. It goes out before messages that have not begun to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// Asks a publisher for a topic.
+    Subscribe(Bytes),
+    /// Takes that back.
+    Cancel(Bytes),
+    /// A message of the socket itself, which no user has sent.
+    Greet(Message),
+}
+
+/// Why a socket does not want a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The socket was closed meanwhile.
+    #[error("the socket is closed")]
+    Closed,
+    /// A PAIR socket has its one peer already.
+    #[error("the socket has its one peer already")]
+    Occupied,
+    /// Another peer of a ROUTER socket has the same routing id.
+    #[error("another peer has the same routing id")]
+    RoutingIdTaken,
 }
 
 /// How a connection is ended from our side.
@@ -84,6 +125,10 @@ pub(crate) struct Peer {
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     /// Made by `connect`: it stays when its connection is lost.
     pub(crate) dialled: bool,
+    /// What is to be said on the present connection before anything else.
+    pub(crate) words: Vec<Word>,
+    /// The present connection is being ended from our side: nothing more goes out on it, and what comes is discarded.
+    pub(crate) severed: bool,
     /// Messages wholly written on the present connection.
     pub(crate) written: u64,
     /// Whether the open batch waits in the socket's list of batches to flush.
@@ -93,21 +138,57 @@ pub(crate) struct Peer {
     /// Its connection is over and will not come back; it stays for what is left in its inbox.
     pub(crate) over: bool,
     pub(crate) pace: Pace,
+    pub(crate) tally: Tally,
+    /// What it said of itself when it was last connected.
+    pub(crate) info: Option<PeerInfo>,
+    /// Where `connect` was to connect it to.
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
+/// What has gone to a peer and come from it, in messages and octets.
+///
+/// ```text
+/// given = written + taken_back + queued
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Messages that were put into its queue.
+    pub(crate) given: u64,
+    pub(crate) written: u64,
+    pub(crate) unconfirmed: u64,
+    /// Messages that were taken out of its queue again, to be sent elsewhere or not at all.
+    pub(crate) taken_back: u64,
+    pub(crate) received: u64,
+    pub(crate) delivered: u64,
+    pub(crate) octets_written: u64,
+    pub(crate) octets_received: u64,
+    /// Connections it has had.
+    pub(crate) connections: u64,
 }
 
 impl Peer {
-    pub(crate) const fn new(outbox: Outbox, inbox: Inbox, dialled: bool) -> Self {
+    pub(crate) fn new(outbox: Outbox, inbox: Inbox, dialled: bool) -> Self {
         Self {
             outbox,
             inbox,
             carrier: None,
             dialled,
+            words: Vec::new(),
+            severed: false,
             written: 0,
             dirty: false,
             forsaken: false,
             over: false,
             pace: Pace::new(),
+            tally: Tally::default(),
+            info: None,
+            endpoint: None,
         }
+    }
+
+    /// Whether something waits that no wire is at work on.
+    pub(crate) fn wants_pump(&self) -> bool {
+        !self.outbox.is_in_flight() && (self.outbox.has_open() || !self.words.is_empty())
     }
 }
 

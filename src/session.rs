@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::message::Message;
-use crate::peer::{Carrier, Host};
+use crate::peer::{Carrier, Host, Rejection, Word};
 use crate::pipe::{Flight, Wakes};
 use crate::slots::Id;
-use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, Violation};
+use crate::zmtp::frame::put_header;
+use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, Violation, put_subscription};
 
 /// The reading half of a connection.
 pub(crate) struct Session {
@@ -23,8 +24,12 @@ pub(crate) struct Session {
     dialled: Option<Id>,
     /// The peer this is, once the handshake is complete.
     peer: Option<Id>,
+    /// The dialect it speaks.
+    minor: u8,
     /// Octets received and not yet decoded: a frame that is not complete, or what a full inbox has no room for.
     rest: Vec<u8>,
+    /// Octets of traffic decoded since messages were last handed on.
+    octets: usize,
     /// How many more messages the socket takes.
     room: usize,
     /// Whether the last octets completed a large body, so that another large one is likely to follow.
@@ -40,8 +45,10 @@ pub(crate) enum End {
     Broken(#[from] io::Error),
     #[error("{0}")]
     Violation(#[from] Violation),
-    #[error("the socket refused the peer")]
-    Refused,
+    #[error("the peer was refused: {0}")]
+    Refused(#[from] Rejection),
+    #[error("the socket hung up")]
+    HungUp,
 }
 
 impl Session {
@@ -51,7 +58,9 @@ impl Session {
             host,
             dialled,
             peer: None,
+            minor: 0,
             rest: Vec::new(),
+            octets: 0,
             room: usize::MAX,
             after_large: false,
         }
@@ -110,6 +119,11 @@ impl Session {
         self.peer
     }
 
+    /// The dialect of the peer.
+    pub(crate) fn minor(&self) -> u8 {
+        self.minor
+    }
+
     /// What the protocol has to say by itself, if anything; see [`Connection::poll_output`].
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) {
         self.connection.poll_output(out);
@@ -135,6 +149,7 @@ impl Session {
         // Appends without zeroing first, and keeps what came when the stream would block.
         let result = stream.take(missing as u64).read_to_end(body.buffer);
         let grown = body.buffer.len() - before;
+        self.octets += grown;
         self.connection.body_grew(now, &mut sink.messages)?;
         self.after_large = true;
         self.deliver(sink);
@@ -163,6 +178,7 @@ impl Session {
                     Event::Ready(info) => self.attach(&info, carrier, &mut sink.wakes)?,
                 }
             }
+            self.octets += *result.as_ref().unwrap_or(&0);
             // Before a violation counts: what came whole before it was sent in good order.
             self.deliver(sink);
             let consumed = result?;
@@ -180,16 +196,18 @@ impl Session {
     }
 
     fn attach(&mut self, info: &PeerInfo, carrier: &Arc<dyn Carrier>, wakes: &mut Wakes) -> Result<(), End> {
-        let (peer, woken) = self.host.attach(self.dialled, info, carrier.clone()).ok_or(End::Refused)?;
+        let (peer, woken) = self.host.attach(self.dialled, info, carrier.clone())?;
         wakes.append(woken);
         self.peer = Some(peer);
+        self.minor = info.minor;
         self.room = self.host.room(peer);
         Ok(())
     }
 
     fn deliver(&mut self, sink: &mut Sink) {
         if let Some(peer) = self.peer.filter(|_| !sink.messages.is_empty()) {
-            let (room, woken) = self.host.deliver(peer, &mut sink.messages);
+            let octets = std::mem::take(&mut self.octets);
+            let (room, woken) = self.host.deliver(peer, &mut sink.messages, octets);
             sink.wakes.append(woken);
             self.room = room;
         }
@@ -254,8 +272,11 @@ fn would_block(error: io::Error) -> Result<Progress, End> {
 pub(crate) struct Outgoing {
     /// The peer whose outbox is drained, while there is one.
     peer: Option<Id>,
+    /// The dialect it speaks.
+    minor: u8,
     flight: Flight,
-    /// What the protocol itself has to say. It goes between two batches, so never into the middle of a message.
+    /// What is said beside the messages: by the protocol itself, and by the socket. It goes between two batches, so
+    /// never into the middle of a message.
     control: Vec<u8>,
     /// How much of `control` is written.
     control_written: usize,
@@ -267,8 +288,9 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// The handshake is complete: from now on the peer's outbox is drained.
-    pub(crate) fn attach(&mut self, peer: Id) {
+    pub(crate) fn attach(&mut self, peer: Id, minor: u8) {
         self.peer = Some(peer);
+        self.minor = minor;
     }
 
     /// Takes what the protocol has to say, once all that it said before is written. True if there was something.
@@ -299,9 +321,8 @@ impl Outgoing {
         let mut share = SHARE;
         while !self.blocked && !self.lost {
             if self.flight.is_done() && self.control.is_empty() {
-                let Some(peer) = self.peer else { break };
-                wakes.append(host.exchange(peer, &mut self.flight));
-                if self.flight.is_done() {
+                self.exchange(host, wakes);
+                if self.flight.is_done() && self.control.is_empty() {
                     break;
                 }
                 if share == 0 {
@@ -333,7 +354,7 @@ impl Outgoing {
     }
 
     fn write(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<usize> {
-        if self.flight.is_done() {
+        if !self.control.is_empty() && !self.flight.is_under_way() {
             let octets = write(&[IoSlice::new(&self.control[self.control_written..])])?;
             self.control_written += octets;
             if self.control_written == self.control.len() {
@@ -352,9 +373,32 @@ impl Outgoing {
     /// The stream is full. That is a good moment to count how far the batch has come.
     fn block(&mut self, host: &dyn Host, wakes: &mut Wakes) {
         self.blocked = true;
-        if let Some(peer) = self.peer.filter(|_| !self.flight.is_done()) {
-            wakes.append(host.exchange(peer, &mut self.flight));
+        if !self.flight.is_done() {
+            self.exchange(host, wakes);
         }
+    }
+
+    /// Tells the socket how far the batch has come, and takes what it has next.
+    fn exchange(&mut self, host: &dyn Host, wakes: &mut Wakes) {
+        let Some(peer) = self.peer else { return };
+        let mut words = Vec::new();
+        wakes.append(host.exchange(peer, &mut self.flight, &mut words));
+        for word in words {
+            match word {
+                Word::Subscribe(topic) => put_subscription(&mut self.control, self.minor, true, &topic),
+                Word::Cancel(topic) => put_subscription(&mut self.control, self.minor, false, &topic),
+                Word::Greet(message) => put_message(&mut self.control, &message),
+            }
+        }
+    }
+}
+
+/// Appends the frames of a message.
+fn put_message(out: &mut Vec<u8>, message: &Message) {
+    let parts = message.len();
+    for (index, part) in message.parts().enumerate() {
+        put_header(out, index + 1 < parts, part.len());
+        out.extend_from_slice(part);
     }
 }
 

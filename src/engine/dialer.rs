@@ -105,8 +105,8 @@ impl Dialer {
 
 fn retry(end: &End) -> Retry {
     match end {
-        End::Closed | End::Broken(_) => Retry::Soon,
-        End::Refused => Retry::Slowly,
+        End::Closed | End::Broken(_) | End::HungUp => Retry::Soon,
+        End::Refused(_) => Retry::Slowly,
         End::Violation(violation) => violation.retry(),
     }
 }

@@ -233,6 +233,8 @@ pub(crate) enum Command {
     Resume(Id),
     /// A link has more to write than one thread should write in one go.
     Pump(Id),
+    /// The socket of a link is done with it.
+    HangUp(Id),
     /// Writing to a link has failed.
     Broken(Id, io::Error),
     Linger(Arc<dyn Host>, Option<Instant>, Lingering),

@@ -160,8 +160,8 @@ impl Turn {
     pub(super) fn end(&mut self, id: Id, end: &End, now: Instant) {
         let Some(Entry::Link(mut link)) = self.take(id) else { return };
         match end {
-            End::Closed | End::Broken(_) => log::debug!("{}: {end}", link.stream().describe()),
-            End::Violation(_) | End::Refused => log::warn!("{}: {end}", link.stream().describe()),
+            End::Closed | End::Broken(_) | End::HungUp => log::debug!("{}: {end}", link.stream().describe()),
+            End::Violation(_) | End::Refused(_) => log::warn!("{}: {end}", link.stream().describe()),
         }
         link.over().wake();
         let random = self.random();

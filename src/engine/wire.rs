@@ -67,6 +67,14 @@ impl Carrier for Wire {
     fn resume(&self) {
         self.shared.resume(self.link);
     }
+
+    fn hang_up(&self) {
+        self.shared.command(Command::HangUp(self.link));
+    }
+
+    fn describe(&self) -> String {
+        self.stream.describe()
+    }
 }
 
 /// Where a connection comes from.
@@ -179,8 +187,9 @@ impl Link {
         let newcomer = session.peer().filter(|_| before.is_none());
         // Also when reading has failed: a peer that is refused is told why, if only the stream takes it.
         if newcomer.is_some() || session.has_output() {
+            let minor = session.minor();
             self.wire.speak_after(session, |outgoing| {
-                newcomer.into_iter().for_each(|peer| outgoing.attach(peer));
+                newcomer.into_iter().for_each(|peer| outgoing.attach(peer, minor));
             });
         }
         result?;

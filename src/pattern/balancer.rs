@@ -21,12 +21,14 @@ pub(crate) struct Balancer {
     lost: Vec<Id>,
     /// How many messages each of them makes room for.
     mark: usize,
+    /// Each queue keeps its newest message only, and so has room always.
+    conflate: bool,
 }
 
 impl Balancer {
-    /// A balancer over queues with this mark.
-    pub(crate) fn new(mark: usize) -> Self {
-        Self { rotation: Rotation::default(), returned: VecDeque::new(), lost: Vec::new(), mark }
+    /// A balancer over queues with this mark, or over such as keep their newest message only.
+    pub(crate) fn new(mark: usize, conflate: bool) -> Self {
+        Self { rotation: Rotation::default(), returned: VecDeque::new(), lost: Vec::new(), mark, conflate }
     }
 
     /// Gives the message to the next peer in turn. False if there is no room for it.
@@ -53,8 +55,26 @@ impl Balancer {
         self.place(pipes);
     }
 
-    /// The peer is lost, and has not got these messages. `expected` tells whether it may come back.
-    pub(crate) fn lose(&mut self, pipes: &mut impl Pipes, peer: Id, unsent: Vec<Message>, expected: bool) {
+    /// The peer is lost, and has not got these messages. `expected` tells whether it may come back. Returns how many of
+    /// them are kept.
+    pub(crate) fn lose(
+        &mut self,
+        pipes: &mut impl Pipes,
+        peer: Id,
+        mut unsent: Vec<Message>,
+        expected: bool,
+    ) -> usize {
+        if self.conflate {
+            // The newest message waits for the return of its peer; with another it would be out of place. And a queue
+            // with room for the next one always keeps its turn.
+            let newest = if expected { unsent.pop() } else { None };
+            newest.iter().for_each(|message| _ = pipes.push(peer, message));
+            if !expected {
+                self.leave(peer);
+            }
+            return usize::from(newest.is_some());
+        }
+        let kept = unsent.len();
         self.rotation.leave(peer);
         self.lost.retain(|lost| *lost != peer);
         if expected {
@@ -63,6 +83,7 @@ impl Balancer {
         // They were accepted before anything that waits already.
         unsent.into_iter().rev().for_each(|message| self.returned.push_front(message));
         self.place(pipes);
+        kept
     }
 
     /// The peer is to be given nothing more.
@@ -143,6 +164,22 @@ mod tests {
         fn is_dry(&self, peer: Id) -> bool {
             self.queues.get(&peer).is_none_or(VecDeque::is_empty)
         }
+
+        fn has_room(&self, peer: Id) -> bool {
+            !self.is_full(peer)
+        }
+
+        fn is_full(&self, peer: Id) -> bool {
+            self.queues.get(&peer).is_some_and(|queue| queue.len() >= self.mark)
+        }
+
+        fn shed(&mut self, peer: Id) -> bool {
+            self.pop(peer).is_some()
+        }
+
+        fn sever(&mut self, _: Id) -> bool {
+            false
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -175,7 +212,7 @@ mod tests {
             let mut slots = Slots::new();
             let ids: Vec<Id> = (0..PEERS).map(|_| slots.insert(())).collect();
             let mut pipes = Queues { mark: 1 + usize::from(mark % 5), ..Queues::default() };
-            let mut balancer = Balancer::new(pipes.mark);
+            let mut balancer = Balancer::new(pipes.mark, false);
             let mut here = [false; PEERS];
             let (mut accepted, mut got) = (0u32, Vec::new());
             for step in steps {
@@ -216,7 +253,7 @@ mod tests {
         let mut slots = Slots::new();
         let [lost, other] = [slots.insert(()), slots.insert(())];
         let mut pipes = Queues { mark: 3, ..Queues::default() };
-        let mut balancer = Balancer::new(3);
+        let mut balancer = Balancer::new(3, false);
         balancer.join(&mut pipes, lost);
         for name in ["a", "b"] {
             assert!(balancer.send(&mut pipes, &name.into()));

@@ -20,6 +20,12 @@ impl FairQueue {
     /// The next message, if any peer has one.
     #[inline]
     pub(crate) fn recv(&mut self, pipes: &mut impl Pipes) -> Option<Message> {
+        self.recv_from(pipes).map(|(_, message)| message)
+    }
+
+    /// The next message, if any peer has one, and the peer it is from.
+    #[inline]
+    pub(crate) fn recv_from(&mut self, pipes: &mut impl Pipes) -> Option<(Id, Message)> {
         loop {
             let peer = self.rotation.current()?;
             let message = pipes.pop(peer);
@@ -29,8 +35,8 @@ impl FairQueue {
                 self.rotation.advance();
             }
             // There is none if the messages of the peer were dropped since it joined.
-            if message.is_some() {
-                return message;
+            if let Some(message) = message {
+                return Some((peer, message));
             }
         }
     }

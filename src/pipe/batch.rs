@@ -19,7 +19,10 @@ pub(crate) struct Batch {
     copied: Vec<u8>,
     shared: VecDeque<Shared>,
     messages: usize,
-    len: usize,
+    /// Where the first message begins: what lies before was shed.
+    front: Place,
+    /// The offset behind the last message.
+    end: usize,
 }
 
 /// A body kept by reference.
@@ -46,14 +49,35 @@ impl Batch {
     /// Encodes a message behind the others and tells how many octets it took.
     #[inline]
     pub(crate) fn push(&mut self, message: &Message) -> usize {
-        let before = self.len;
+        let before = self.end;
         match message.single() {
             Some(message::Body::Short(body)) => self.copy(false, body),
             Some(message::Body::Shared(body)) => self.frame(false, body),
             None => self.frames(message.many()),
         }
         self.messages += 1;
-        self.len - before
+        self.end - before
+    }
+
+    /// Gives up the oldest message.
+    pub(crate) fn shed(&mut self) {
+        let Some(front) = self.message_end(self.front) else { return };
+        self.front = front;
+        self.messages -= 1;
+        if front.copied >= COMPACT && front.copied * 2 >= self.copied.len() {
+            self.compact();
+        }
+    }
+
+    /// Where the first message begins.
+    pub(crate) fn front(&self) -> Place {
+        self.front
+    }
+
+    /// The offset behind the last message.
+    #[inline]
+    pub(crate) fn end(&self) -> usize {
+        self.end
     }
 
     /// Whole messages in the batch.
@@ -65,7 +89,7 @@ impl Batch {
     /// Octets in the batch, as they will be written.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.end - self.front.offset
     }
 
     #[inline]
@@ -83,7 +107,8 @@ impl Batch {
         self.copied.clear();
         self.shared.clear();
         self.messages = 0;
-        self.len = 0;
+        self.front = Place::default();
+        self.end = 0;
     }
 
     /// Gives unused memory back; for a peer that has fallen idle.
@@ -161,6 +186,15 @@ impl Batch {
         Messages { batch: self, place }
     }
 
+    /// Gives back the memory of what was shed.
+    fn compact(&mut self) {
+        let front = std::mem::take(&mut self.front);
+        self.copied.drain(..front.copied);
+        self.shared.drain(..front.bodies);
+        self.shared.iter_mut().for_each(|shared| shared.at -= front.copied);
+        self.end -= front.offset;
+    }
+
     fn frames(&mut self, parts: &[Bytes]) {
         for (index, part) in parts.iter().enumerate() {
             self.frame(index + 1 < parts.len(), part);
@@ -173,14 +207,14 @@ impl Batch {
         }
         put_header(&mut self.copied, more, body.len());
         self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
-        self.len += header_len(body.len()) + body.len();
+        self.end += header_len(body.len()) + body.len();
     }
 
     #[inline]
     fn copy(&mut self, more: bool, body: &[u8]) {
         put_header(&mut self.copied, more, body.len());
         self.copied.extend_from_slice(body);
-        self.len += header_len(body.len()) + body.len();
+        self.end += header_len(body.len()) + body.len();
     }
 
     /// The frame that begins at `place`.
@@ -240,6 +274,9 @@ impl Iterator for Messages<'_> {
 /// the gathered write.
 const SHARE: usize = 4 * 1024;
 
+/// Octets of shed messages to keep before it is worth moving the rest.
+const COMPACT: usize = 16 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +333,23 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); 64];
         let used = batch.gather(Place::default(), SHARE + 20, &mut slices);
         assert_eq!(slices[..used].iter().map(|slice| slice.len()).sum::<usize>(), SHARE + 20);
+    }
+
+    #[test]
+    fn shedding_leaves_the_newer_messages() {
+        let mut batch = Batch::default();
+        let messages: Vec<Message> = (0..100).flat_map(|_| samples()).collect();
+        messages.iter().for_each(|message| _ = batch.push(message));
+        for shed in 0..messages.len() {
+            let back: Vec<Message> = batch.messages_from(batch.front()).collect();
+            assert!(back == messages[shed..], "{shed} are shed");
+            let mut rest = Batch::default();
+            back.iter().for_each(|message| _ = rest.push(message));
+            assert_eq!((batch.len(), batch.messages()), (rest.len(), rest.messages()));
+            batch.shed();
+        }
+        assert!(batch.is_empty());
+        assert!(batch.copied.len() < COMPACT * 2);
     }
 
     #[test]

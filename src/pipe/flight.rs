@@ -16,20 +16,32 @@ pub(crate) struct Flight {
     count: usize,
 }
 
+/// What a wire has wholly written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) messages: usize,
+    pub(crate) octets: usize,
+}
+
 impl Flight {
     /// Takes everything out of an open batch. Only when this one is done.
     pub(crate) fn load(&mut self, open: &mut Batch) {
         debug_assert!(self.is_done(), "a batch is still being written");
         self.batch.clear();
         std::mem::swap(&mut self.batch, open);
-        self.written = Place::default();
-        self.counted = Place::default();
+        self.written = self.batch.front();
+        self.counted = self.batch.front();
         self.count = 0;
     }
 
     /// Whether every octet is written.
     pub(crate) fn is_done(&self) -> bool {
-        self.written.offset == self.batch.len()
+        self.written.offset == self.batch.end()
+    }
+
+    /// Whether some octets are written and some are not.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.written.offset > self.batch.front().offset && !self.is_done()
     }
 
     /// Points `slices` at what is to be written next and tells how many of them it used.
@@ -43,9 +55,9 @@ impl Flight {
         self.written = self.batch.advance(self.written, octets);
     }
 
-    /// How many messages have been wholly written since the last call.
-    pub(crate) fn newly_written(&mut self) -> usize {
-        let before = self.count;
+    /// How many messages have been wholly written since the last call, and how many octets they took.
+    pub(crate) fn newly_written(&mut self) -> Written {
+        let before = (self.count, self.counted.offset);
         if self.is_done() {
             self.count = self.batch.messages();
             self.counted = self.written;
@@ -58,7 +70,7 @@ impl Flight {
                 self.count += 1;
             }
         }
-        self.count - before
+        Written { messages: self.count - before.0, octets: self.counted.offset - before.1 }
     }
 
     /// The messages not wholly written, one that is half out included, in order.

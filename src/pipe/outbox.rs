@@ -1,6 +1,6 @@
 //! [`Outbox`]: what a socket has accepted for one peer and not yet written.
 
-use super::batch::{Batch, Place};
+use super::batch::Batch;
 use super::flight::{COPIED, Flight, GATHERED};
 use crate::message::Message;
 
@@ -45,7 +45,7 @@ impl Outbox {
         }
         let first = self.open.is_empty();
         let octets = self.open.push(message);
-        self.shut = !self.conflate && self.queued() >= self.mark;
+        self.shut = self.is_full();
         let limit = if self.open.gathers() { GATHERED } else { COPIED };
         Pushed { first, ripe: self.shut || self.open.len() + octets > limit, replaced }
     }
@@ -54,6 +54,22 @@ impl Outbox {
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         !self.shut
+    }
+
+    /// Whether the mark is reached. Unlike [`Outbox::has_room`] this changes with every message that is written.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        !self.conflate && self.queued() >= self.mark
+    }
+
+    /// Gives up the oldest message that no wire has taken. False if there is none.
+    pub(crate) fn shed(&mut self) -> bool {
+        let sheds = self.has_open();
+        if sheds {
+            self.open.shed();
+            self.shut = self.is_full();
+        }
+        sheds
     }
 
     /// Messages accepted and not yet wholly written.
@@ -99,7 +115,9 @@ impl Outbox {
 
     /// Takes the messages back that no wire has taken, in order.
     pub(crate) fn give_up(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.open).messages_from(Place::default()).collect()
+        let open = std::mem::take(&mut self.open);
+        self.shut = self.is_full();
+        open.messages_from(open.front()).collect()
     }
 
     /// Gives unused memory back; for a peer that has fallen idle.

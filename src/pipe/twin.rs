@@ -89,7 +89,7 @@ fn run(mark: usize, steps: Vec<Step>) -> Result<(), String> {
             }
             Step::Take => {
                 if flight.is_done() {
-                    let written = flight.newly_written();
+                    let written = flight.newly_written().messages;
                     outbox.written(written);
                     if written != twin.report() {
                         return Err("count at the end of a batch".into());
@@ -109,14 +109,14 @@ fn run(mark: usize, steps: Vec<Step>) -> Result<(), String> {
                 twin.written += octets;
             }
             Step::Report => {
-                let written = flight.newly_written();
+                let written = flight.newly_written().messages;
                 outbox.written(written);
                 if written != twin.report() {
                     return Err("count in the middle of a batch".into());
                 }
             }
             Step::Die => {
-                let written = flight.newly_written();
+                let written = flight.newly_written().messages;
                 outbox.written(written);
                 if written != twin.report() {
                     return Err("count at death".into());
@@ -183,7 +183,7 @@ fn a_write_cut_at_any_octet_counts_whole_messages_and_gives_back_the_rest() {
         outbox.take(&mut flight);
         flight.wrote(cut);
         let whole = ends.iter().filter(|end| **end <= cut).count();
-        assert_eq!(flight.newly_written(), whole, "cut at {cut}");
+        assert_eq!(flight.newly_written().messages, whole, "cut at {cut}");
         outbox.written(whole);
         assert_eq!(outbox.take_back(Some(&mut flight)), messages[whole..], "cut at {cut}");
     }

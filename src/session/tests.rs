@@ -352,7 +352,7 @@ fn a_socket_that_refuses_its_peer_drops_it() {
     assert!(pair.host(1).send(&"a".into()));
     pair.settle();
     let ends = pair.parties.each_ref().map(|party| party.end.as_ref());
-    assert!(matches!(ends, [Some(End::Refused), Some(End::Closed | End::Broken(_))]), "{ends:?}");
+    assert!(matches!(ends, [Some(End::Refused(_)), Some(End::Closed | End::Broken(_))]), "{ends:?}");
 }
 
 #[test]

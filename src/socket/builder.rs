@@ -4,8 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::core::Core;
-use super::{Kind, Receives, Sends, Socket};
+use super::{Conflates, Identifies, Kind, Receives, Sends, Socket};
 use crate::context::{Context, Member};
 use crate::error::BuildError;
 use crate::options::{Keepalive, Options};
@@ -111,15 +113,32 @@ impl<T: Kind> Builder<T> {
         self.with(|options| options.ipv6 = ipv6)
     }
 
+    pub(super) fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(&mut self.options);
+        self
+    }
+}
+
+impl<T: Conflates> Builder<T> {
     /// Whether each queue keeps its newest message only, off by default: for values of which only the latest counts.
     /// High-water marks mean nothing then, and what is replaced is counted.
     pub fn conflate(self, conflate: bool) -> Self {
         self.with(|options| options.conflate = conflate)
     }
+}
 
-    fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
-        set(&mut self.options);
-        self
+impl<T: Identifies> Builder<T> {
+    /// How [`Router`](super::Router) peers are to know the socket: up to 255 bytes, of which the first is not zero. Empty
+    /// by default, which leaves it to them. It should be unique among the peers of a router, which turns away a second
+    /// one of the same id.
+    pub fn routing_id(self, id: impl Into<Bytes>) -> Self {
+        self.with(|options| options.routing_id = id.into())
+    }
+
+    /// Whether each new connection begins with an empty message, off by default, so that a [`Router`](super::Router)
+    /// gets to know the socket before that has anything to say. Other peers receive it as a message, too.
+    pub fn probe_router(self, probe: bool) -> Self {
+        self.with(|options| options.probe = probe)
     }
 }
 

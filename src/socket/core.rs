@@ -1,32 +1,32 @@
 //! [`Core`]: the state of a socket, one lock around it, and what is done once the lock is released.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::task::Waker;
 
-use super::pattern::Pattern;
+use bytes::Bytes;
+
+use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
 use super::stats::Stats;
-use crate::context::{Engine, Member, Setup, left_behind};
+use crate::context::{Engine, Setup, left_behind};
 use crate::endpoint::{Address, Endpoint, EndpointError};
 use crate::error::{BindError, ConnectError, DetachError, RecvError, Refusal};
 use crate::lock::lock;
 use crate::message::Message;
 use crate::options::Options;
-use crate::peer::{Carrier, Ending, Host};
-use crate::pipe::{Flight, Ticket, Waiters, Wakes};
+use crate::peer::{Ending, Host};
+use crate::pipe::{Ticket, Waiters, Wakes};
 use crate::slots::Id;
-use crate::zmtp::{self, PeerInfo, SocketType};
+use crate::zmtp::{self, SocketType};
 
 /// A socket without its type.
 pub(crate) struct Core {
     pub(super) engine: Engine,
     pub(super) options: Arc<Options>,
-    socket_type: SocketType,
+    pub(super) socket_type: SocketType,
     receives: bool,
     state: Mutex<State>,
-    this: Weak<Self>,
+    pub(super) this: Weak<Self>,
 }
 
 pub(super) struct State {
@@ -38,12 +38,16 @@ pub(super) struct State {
     pub(super) receivers: Waiters,
     /// Who waits for peers.
     pub(super) connecting: Waiters,
+    /// Who waits for the socket to become ready for whatever they want to do with it.
+    pub(super) watchers: Waiters,
     /// Who waits for everything to be written.
-    draining: Waiters,
+    pub(super) draining: Waiters,
     pub(super) phase: Phase,
-    attachments: Vec<Attachment>,
+    pub(super) attachments: Vec<Attachment>,
     /// The engine looks in from time to time for batches that nobody writes.
     watched: bool,
+    pub(super) conflate: bool,
+    takes_turns: bool,
 }
 
 /// The life of a socket.
@@ -57,11 +61,18 @@ pub(super) enum Phase {
 }
 
 /// What became of `bind` or `connect`.
-struct Attachment {
+pub(super) struct Attachment {
     endpoint: Endpoint,
-    key: crate::context::Key,
+    pub(super) key: crate::context::Key,
     /// The peer that `connect` made; none for `bind`.
     peer: Option<Id>,
+}
+
+impl Attachment {
+    /// Whether this is a `connect` to the endpoint.
+    fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        self.peer.is_some() && self.endpoint == *endpoint
+    }
 }
 
 impl Core {
@@ -74,14 +85,17 @@ impl Core {
         let receives = pattern.receives();
         let state = State {
             pipes: Pipes::new(&options),
+            takes_turns: pattern.takes_turns(),
             pattern,
             senders: Waiters::default(),
             receivers: Waiters::default(),
             connecting: Waiters::default(),
+            watchers: Waiters::default(),
             draining: Waiters::default(),
             phase: Phase::Open,
             attachments: Vec::new(),
             watched: false,
+            conflate: options.conflate,
         };
         Arc::new_cyclic(|this| Self {
             engine,
@@ -96,17 +110,46 @@ impl Core {
     /// Queues a message if there is room for it. The thread that sends writes what is ready to be written.
     #[inline]
     pub(crate) fn try_send(&self, message: &Message) -> Result<(), Refusal> {
+        self.send_or(message, |_| {})
+    }
+
+    /// As [`Core::try_send`]; if there is no room the operation waits, from that very moment on.
+    pub(super) fn send_or_wait(
+        &self,
+        message: &Message,
+        ticket: &mut Ticket,
+        waker: &Waker,
+    ) -> Result<(), Refusal> {
+        let mine = waker.clone();
+        let mut before = None;
+        let result = self.send_or(message, |senders| before = senders.wait(ticket, mine));
+        drop(before);
+        result
+    }
+
+    #[inline]
+    fn send_or(&self, message: &Message, full: impl FnOnce(&mut Waiters)) -> Result<(), Refusal> {
         let mut state = self.lock();
         let result = state.send(message);
-        let pump = state.pipes.take_pump();
+        if result == Err(Refusal::Full) {
+            full(&mut state.senders);
+        }
+        let turn = state.end_turn(result.is_ok());
+        let errands = state.pipes.take_errands();
+        let left_behind = errands.is_none() || state.pipes.is_dirty();
         let watch = state.begins_watch();
         drop(state);
-        match pump {
-            Some(carrier) => carrier.pump(),
-            None => left_behind::note(&self.this),
+        if let Some(errands) = errands {
+            errands.run();
+        }
+        if left_behind {
+            left_behind::note(&self.this);
         }
         if watch {
             self.watch();
+        }
+        if let Some(wakes) = turn {
+            wakes.wake();
         }
         result
     }
@@ -114,14 +157,67 @@ impl Core {
     /// Takes a message if there is one.
     #[inline]
     pub(crate) fn try_recv(&self) -> Result<Message, RecvError> {
+        self.recv_and(|_, _| {})
+    }
+
+    /// As [`Core::try_recv`]; if there is no message the operation waits, from that very moment on.
+    pub(super) fn recv_or_wait(&self, ticket: &mut Ticket, waker: &Waker) -> Result<Message, RecvError> {
+        let mine = waker.clone();
+        let (mut before, mut left) = (None, None);
+        let result = self.recv_and(|receivers, done| {
+            if done {
+                left = Some(receivers.leave(ticket));
+            } else {
+                before = receivers.wait(ticket, mine);
+            }
+        });
+        drop((before, left));
+        result
+    }
+
+    /// Receives, and tells who may be waiting for it whether there was something, before anything else can happen.
+    #[inline]
+    fn recv_and(&self, tell: impl FnOnce(&mut Waiters, bool)) -> Result<Message, RecvError> {
+        // One variable, from the queue to the caller, spares moving the message.
         let mut state = self.lock();
-        let message = state.recv();
-        let resume = state.pipes.take_resume();
+        let result = state.recv();
+        let done = !matches!(result, Err(RecvError::Empty));
+        tell(&mut state.receivers, done);
+        let turn = state.end_turn(done);
+        let errands = state.pipes.take_errands();
         drop(state);
-        if let Some(carrier) = resume {
-            carrier.resume();
+        if let Some(errands) = errands {
+            errands.run();
         }
-        message
+        if let Some(wakes) = turn {
+            wakes.wake();
+        }
+        result
+    }
+
+    /// Has the pattern do what only sockets of its type can be asked for.
+    /// False if the socket is closed.
+    pub(super) fn obey(&self, wish: Wish) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        let State { pattern, pipes, .. } = &mut *state;
+        pattern.obey(pipes, wish);
+        let turn = state.end_turn(true);
+        let errands = state.pipes.take_errands();
+        let watch = state.begins_watch();
+        drop(state);
+        if let Some(errands) = errands {
+            errands.run();
+        }
+        if watch {
+            self.watch();
+        }
+        if let Some(wakes) = turn {
+            wakes.wake();
+        }
+        true
     }
 
     #[inline]
@@ -159,14 +255,24 @@ impl Core {
         Ok(bound)
     }
 
-    pub(crate) fn connect(&self, endpoint: &Endpoint) -> Result<(), ConnectError> {
+    pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
         endpoint.check_connect()?;
         check_carried(endpoint)?;
         let (connected, wakes) = self.change(|state, wakes| {
             if state.phase != Phase::Open {
                 return Err(ConnectError::Closed);
             }
+            if self.connects_once() && state.attachments.iter().any(|other| other.leads_to(endpoint)) {
+                return Ok(());
+            }
             let peer = state.pipes.insert(true);
+            if let Err(error) = state.pattern.claim(peer, name) {
+                state.pipes.peers.remove(peer);
+                return Err(error);
+            }
+            if let Some(peer) = state.pipes.peers.get_mut(peer) {
+                peer.endpoint = Some(endpoint.clone());
+            }
             if !self.options.immediate {
                 state.writable(peer, wakes);
             }
@@ -211,20 +317,11 @@ impl Core {
         Ok(())
     }
 
-    /// Sends what is left in the background, until the linger time is over.
-    pub(crate) fn linger(&self) {
-        if self.poll_drained(Waker::noop()) || self.options.linger.is_zero() {
-            return self.settle();
-        }
-        if let Some(this) = self.this.upgrade() {
-            self.engine.linger(this, Instant::now().checked_add(self.options.linger));
-        }
-    }
-
-    fn farewell(&self) -> Ending {
-        // A peer of a socket that does not send is not waited for: what it sends meanwhile would be lost on us, and it
-        // could not know.
-        if self.lock().pipes.stats.written > 0 { Ending::Graceful } else { Ending::Abrupt }
+    /// Whether a second `connect` to the same endpoint changes nothing, as in libzmq: these types would only get twice
+    /// what they want once.
+    fn connects_once(&self) -> bool {
+        use SocketType::{Dealer, Pub, Req, Sub};
+        matches!(self.socket_type, Dealer | Pub | Req | Sub)
     }
 
     fn setup(&self) -> Arc<Setup> {
@@ -233,7 +330,7 @@ impl Core {
         let message = if self.receives { self.options.max_message_size } else { UNWANTED };
         let config = zmtp::Config {
             socket_type: self.socket_type,
-            identity: bytes::Bytes::new(),
+            identity: self.options.routing_id.clone(),
             handshake_timeout: Some(self.options.handshake_timeout),
             limits: zmtp::Limits { message, parts: PARTS, handshake: HANDSHAKE },
         };
@@ -248,14 +345,18 @@ impl Core {
 
     /// Runs `change` under the lock. What it queues in passing is left to the engine's next look, for nobody who could
     /// write it is at hand.
-    fn change<T>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> T) -> (T, Wakes) {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> T) -> (T, Wakes) {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
         state.pipes.defer(true);
         let result = change(&mut state, &mut wakes);
         state.pipes.defer(false);
+        let errands = state.pipes.take_errands();
         let watch = state.begins_watch();
         drop(state);
+        if let Some(errands) = errands {
+            errands.run();
+        }
         if watch {
             self.watch();
         }
@@ -269,10 +370,10 @@ impl State {
         if self.phase != Phase::Open {
             return Err(Refusal::Closed);
         }
-        if !self.pattern.send(&mut self.pipes, message) {
-            return Err(Refusal::Full);
+        match self.pattern.send(&mut self.pipes, message)? {
+            Sent::Message => self.pipes.stats.accepted += 1,
+            Sent::Subscription => {}
         }
-        self.pipes.stats.accepted += 1;
         Ok(())
     }
 
@@ -292,7 +393,24 @@ impl State {
         begins
     }
 
-    fn writable(&mut self, peer: Id, wakes: &mut Wakes) {
+    /// As [`State::begins_watch`], when the engine has looked in.
+    pub(super) fn goes_on_watch(&mut self) -> bool {
+        self.watched = self.pipes.is_dirty();
+        self.watched
+    }
+
+    /// Whoever waited for their turn looks again when somebody else has had it.
+    #[inline]
+    fn end_turn(&mut self, done: bool) -> Option<Wakes> {
+        (self.takes_turns && done).then(|| {
+            let mut wakes = Wakes::default();
+            self.receivers.wake_all(&mut wakes);
+            self.watchers.wake_all(&mut wakes);
+            wakes
+        })
+    }
+
+    pub(super) fn writable(&mut self, peer: Id, wakes: &mut Wakes) {
         if self.pipes.peers.get(peer).is_none_or(|peer| peer.forsaken) {
             return;
         }
@@ -300,283 +418,28 @@ impl State {
         self.wake_senders(wakes);
     }
 
-    fn wake_senders(&mut self, wakes: &mut Wakes) {
-        if self.pattern.can_send() {
+    pub(super) fn wake_senders(&mut self, wakes: &mut Wakes) {
+        if self.pattern.can_send(&self.pipes) {
             self.senders.wake_all(wakes);
+            self.watchers.wake_all(wakes);
+        }
+    }
+
+    /// So many messages have come.
+    pub(super) fn wake_receivers(&mut self, count: usize, wakes: &mut Wakes) {
+        if count > 0 {
+            self.receivers.wake(count, wakes);
+            self.watchers.wake_all(wakes);
         }
     }
 
     /// The peer is sent nothing more, and is gone once its connection is.
-    fn forsake(&mut self, peer: Id) {
+    pub(super) fn forsake(&mut self, peer: Id) {
         self.pattern.leave(peer);
         if let Some(peer) = self.pipes.peers.get_mut(peer) {
             peer.dialled = false;
             peer.forsaken = true;
         }
-    }
-
-    fn is_drained(&self) -> bool {
-        self.pattern.waiting() == 0 && self.pipes.queued() == 0
-    }
-
-    fn wake_draining(&mut self, wakes: &mut Wakes) {
-        if self.phase != Phase::Open && self.is_drained() {
-            self.draining.wake_all(wakes);
-        }
-    }
-
-    /// Takes out everything that is queued and with no wire.
-    fn give_up(&mut self) -> Vec<Message> {
-        let mut unsent = self.pattern.drain();
-        for (_, peer) in self.pipes.peers.iter_mut() {
-            unsent.extend(peer.outbox.give_up());
-        }
-        unsent
-    }
-}
-
-impl Member for Core {
-    /// Ends the socket for its users and wakes all that wait. True if that had not happened before.
-    fn begin_close(&self) -> bool {
-        let mut wakes = Wakes::default();
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return false;
-        }
-        state.phase = Phase::Closing;
-        let State { senders, receivers, connecting, pipes, .. } = &mut *state;
-        for waiters in [senders, receivers, connecting] {
-            waiters.wake_all(&mut wakes);
-        }
-        let discarded: usize = pipes.peers.iter_mut().map(|(_, peer)| peer.inbox.clear()).sum();
-        pipes.stats.discarded += discarded as u64;
-        drop(state);
-        wakes.wake();
-        self.flush();
-        true
-    }
-
-    /// Waits until everything is written, then ends all connections and hands back what was not.
-    fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
-        let drain = Drain { core: self, ticket: Ticket::default() };
-        let drained = self.engine.block_on(drain, deadline).is_some();
-        let ending = if drained { self.farewell() } else { Ending::Abrupt };
-        let attachments = std::mem::take(&mut self.lock().attachments);
-        for attachment in attachments {
-            // Meanwhile what its wires had begun to write comes back.
-            self.engine.forget_now(attachment.key, ending);
-        }
-        let mut state = self.lock();
-        state.phase = Phase::Closed;
-        let unsent = state.give_up();
-        state.pipes.stats.returned += unsent.len() as u64;
-        unsent
-    }
-}
-
-impl Host for Core {
-    fn attach(
-        &self,
-        dialled: Option<Id>,
-        _info: &PeerInfo,
-        carrier: Arc<dyn Carrier>,
-    ) -> Option<(Id, Wakes)> {
-        let (id, wakes) = self.change(|state, wakes| {
-            if state.phase == Phase::Closed {
-                return None;
-            }
-            let id = dialled.unwrap_or_else(|| state.pipes.insert(false));
-            state.pipes.peers.get_mut(id)?.carrier = Some(carrier);
-            state.pipes.stats.peers += 1;
-            state.connecting.wake_all(wakes);
-            // What was filled up before there was a connection opens when it has drained.
-            if state.pipes.peers.get(id)?.outbox.has_room() {
-                state.writable(id, wakes);
-            }
-            Some(id)
-        });
-        Some((id?, wakes))
-    }
-
-    fn exchange(&self, id: Id, flight: &mut Flight) -> Wakes {
-        let exchange = |state: &mut State, wakes: &mut Wakes| {
-            let Some(peer) = state.pipes.peers.get_mut(id) else { return };
-            let written = flight.newly_written();
-            peer.written += written as u64;
-            state.pipes.stats.written += written as u64;
-            if peer.outbox.written(written) {
-                state.writable(id, wakes);
-            }
-            if let Some(peer) = state.pipes.peers.get_mut(id).filter(|_| flight.is_done()) {
-                peer.outbox.take(flight);
-            }
-            state.wake_draining(wakes);
-        };
-        self.change(exchange).1
-    }
-
-    fn deliver(&self, id: Id, messages: &mut Vec<Message>) -> (usize, Wakes) {
-        self.change(|state, wakes| {
-            let count = messages.len();
-            state.pipes.stats.received += count as u64;
-            let peer = state.pipes.peers.get_mut(id);
-            let (Some(peer), Phase::Open, true) = (peer, state.phase, self.receives) else {
-                state.pipes.stats.discarded += count as u64;
-                messages.clear();
-                return usize::MAX;
-            };
-            peer.pace.heard();
-            state.pipes.stats.discarded += peer.inbox.accept(messages) as u64;
-            let room = peer.inbox.room_or_pause();
-            state.pattern.readable(id);
-            state.receivers.wake(count, wakes);
-            room
-        })
-    }
-
-    fn room(&self, id: Id) -> usize {
-        let mut state = self.lock();
-        match state.pipes.peers.get_mut(id) {
-            Some(peer) => peer.inbox.room_or_pause(),
-            None => usize::MAX,
-        }
-    }
-
-    fn lose(&self, id: Id, flight: &mut Flight) -> Wakes {
-        let lose = |state: &mut State, wakes: &mut Wakes| {
-            let Some(peer) = state.pipes.peers.get_mut(id) else { return };
-            let written = flight.newly_written();
-            peer.outbox.written(written);
-            peer.written += written as u64;
-            state.pipes.stats.written += written as u64;
-            state.pipes.stats.unconfirmed += std::mem::take(&mut peer.written);
-            state.pipes.stats.peers -= usize::from(peer.carrier.take().is_some());
-            let mut unsent = peer.outbox.take_back(Some(flight));
-            if state.phase == Phase::Closed {
-                state.pipes.stats.dropped.lingered += unsent.len() as u64;
-                return;
-            }
-            let stays = peer.dialled && !self.options.immediate;
-            if self.options.conflate {
-                // The newest message waits for the return of its peer; with another it would be out of place.
-                let newest = if stays { unsent.pop() } else { None };
-                newest.iter().for_each(|message| _ = peer.outbox.push(message));
-                state.pipes.stats.requeued += u64::from(newest.is_some());
-                state.pipes.stats.dropped.conflated += unsent.len() as u64;
-                unsent.clear();
-            }
-            state.pipes.stats.requeued += unsent.len() as u64;
-            // A queue that conflates has room for the next message always, and so keeps its turn.
-            if !(stays && self.options.conflate) {
-                state.pattern.lost(&mut state.pipes, id, unsent, stays);
-            }
-            state.wake_senders(wakes);
-            state.wake_draining(wakes);
-        };
-        self.change(lose).1
-    }
-
-    fn part(&self, id: Id) -> Wakes {
-        let part = |state: &mut State, wakes: &mut Wakes| {
-            let Some(peer) = state.pipes.peers.get_mut(id) else { return };
-            if peer.dialled {
-                return;
-            }
-            let unsent = peer.outbox.take_back(None);
-            peer.over = true;
-            if peer.inbox.is_empty() {
-                state.pipes.peers.remove(id);
-            }
-            state.pipes.stats.requeued += unsent.len() as u64;
-            state.pattern.lost(&mut state.pipes, id, unsent, false);
-            state.wake_senders(wakes);
-        };
-        self.change(part).1
-    }
-
-    fn abandon(&self, id: Id) -> Wakes {
-        self.lock().forsake(id);
-        self.part(id)
-    }
-
-    fn flush(&self) {
-        let carriers = self.lock().pipes.take_dirty();
-        carriers.iter().for_each(|carrier| carrier.pump());
-    }
-
-    fn look(&self) -> bool {
-        let mut state = self.lock();
-        state.watched = state.pipes.is_dirty();
-        if !state.watched {
-            let idle = state.pipes.cool();
-            drop(state);
-            idle.iter().for_each(|carrier| carrier.trim());
-            return false;
-        }
-        let carriers = state.pipes.take_dirty();
-        drop(state);
-        carriers.iter().for_each(|carrier| carrier.pump());
-        true
-    }
-
-    fn poll_drained(&self, waker: &Waker) -> bool {
-        let mut state = self.lock();
-        let drained = state.is_drained();
-        if !drained {
-            // Without a ticket to leave by: whoever asks stays until it is so, or until the socket is settled.
-            let before = state.draining.wait(&mut Ticket::default(), waker.clone());
-            debug_assert!(before.is_none(), "a new ticket had no waker before");
-        }
-        drained
-    }
-
-    fn settle(&self) {
-        let ending = self.farewell();
-        let mut state = self.lock();
-        let ending = if state.is_drained() { ending } else { Ending::Abrupt };
-        state.phase = Phase::Closed;
-        let dropped = state.give_up();
-        state.pipes.stats.dropped.lingered += dropped.len() as u64;
-        let lost = dropped.len() + state.pipes.queued();
-        let attachments = std::mem::take(&mut state.attachments);
-        drop(state);
-        if lost > 0 {
-            log::warn!(
-                "a dropped {} socket gives up {lost} messages it could not send in time",
-                self.socket_type
-            );
-        }
-        attachments.iter().for_each(|attachment| self.engine.forget(attachment.key, ending));
-    }
-}
-
-/// Ends when a closed socket has nothing left to send.
-struct Drain<'a> {
-    core: &'a Core,
-    ticket: Ticket,
-}
-
-impl Future for Drain<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let waker = context.waker().clone();
-        let mut state = this.core.lock();
-        if state.is_drained() {
-            return Poll::Ready(());
-        }
-        let before = state.draining.wait(&mut this.ticket, waker);
-        drop(state);
-        drop(before);
-        Poll::Pending
-    }
-}
-
-impl Drop for Drain<'_> {
-    fn drop(&mut self) {
-        let left = self.core.lock().draining.leave(&mut self.ticket);
-        drop(left);
     }
 }
 

@@ -1,7 +1,9 @@
 //! [`Socket`]: the typed face of a socket. Each type of socket has a file of its own.
 
 mod builder;
+mod closing;
 mod core;
+mod host;
 mod pattern;
 mod pipes;
 mod pull;
@@ -20,7 +22,7 @@ use self::pattern::Pattern;
 pub use self::pull::Pull;
 pub use self::push::Push;
 pub use self::stats::{Dropped, Stats};
-use self::wait::{Attended, Connecting, Receiving, Sending};
+use self::wait::{Attended, Gathering, Receiving, Sending};
 use crate::context::{Context, Member};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{BindError, Closed, ConnectError, DetachError, RecvError, Refusal, SendError, WaitError};
@@ -37,6 +39,12 @@ pub trait Sends: Kind {}
 /// A type of socket that can receive.
 pub trait Receives: Kind {}
 
+/// A type of socket whose queues can keep their newest message only: see [`Builder::conflate`].
+pub trait Conflates: Kind {}
+
+/// A type of socket that tells [`Router`] peers how it wants to be known: see [`Builder::routing_id`].
+pub trait Identifies: Kind {}
+
 mod sealed {
     /// What keeps [`Kind`](super::Kind) from being implemented elsewhere.
     #[expect(unnameable_types, reason = "that is how it keeps others out")]
@@ -49,8 +57,8 @@ mod sealed {
 /// How each type of socket routes: one row for each.
 fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
     match socket_type {
+        SocketType::Pull => pull::pattern(options),
         SocketType::Push => push::pattern(options),
-        SocketType::Pull => pull::pattern(),
         _ => unreachable!("no Kind has this type"),
     }
 }
@@ -102,7 +110,8 @@ impl<T: Kind> Socket<T> {
     /// Connects to an endpoint, now and again whenever the connection is lost, until [`disconnect`](Self::disconnect).
     ///
     /// Returns at once. Unless the socket is [`immediate`](Builder::immediate) it may be sent to before there is a
-    /// connection. Connecting twice to one endpoint makes two connections.
+    /// connection. Connecting twice to one endpoint makes two connections, but for DEALER, REQ, PUB and SUB, where the
+    /// second call changes nothing.
     ///
     /// # Errors
     ///
@@ -112,7 +121,7 @@ impl<T: Kind> Socket<T> {
         E: TryInto<Endpoint>,
         EndpointError: From<E::Error>,
     {
-        self.core.connect(&parse(endpoint)?)
+        self.core.connect(&parse(endpoint)?, None)
     }
 
     /// Stops accepting at an endpoint, as [`bind`](Self::bind) returned it, and drops the connections that were
@@ -155,8 +164,20 @@ impl<T: Kind> Socket<T> {
     /// When the time is over, or the socket is closed.
     pub fn wait_connected(&self, peers: usize, timeout: Duration) -> Result<(), WaitError> {
         let deadline = Instant::now().checked_add(timeout);
-        let connecting = Connecting::new(&self.core, peers);
-        self.core.engine.block_on(connecting, deadline).unwrap_or(Err(WaitError::TimedOut))
+        let connected = Gathering::connected(&self.core, peers);
+        self.core.engine.block_on(connected, deadline).unwrap_or(Err(WaitError::TimedOut))
+    }
+
+    /// Waits until at least this many peers are connected. Runs under any executor.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed.
+    pub fn wait_connected_async(
+        &self,
+        peers: usize,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send + Unpin {
+        Attended::new(&self.core, Gathering::connected(&self.core, peers))
     }
 
     /// Closes the socket: calls that wait end with an error that says so, and what was accepted is sent, for which it

@@ -1,30 +1,34 @@
 //! [`Pattern`]: what distinguishes one type of socket from another.
 
+use bytes::Bytes;
+
 use super::pipes::Pipes;
-use crate::error::RecvError;
+use crate::error::{ConnectError, RecvError, Refusal};
 use crate::message::Message;
+use crate::peer::Rejection;
 use crate::slots::Id;
+use crate::zmtp::PeerInfo;
 
 /// How a socket routes. Each type of socket implements this in its own file; all else is common to all types.
 ///
 /// All methods run under the core lock and must not block. What a type does not do it leaves to the default.
 pub(crate) trait Pattern: Send {
-    /// Queues a message with the peer, or peers, it is for. False if there is no room.
-    fn send(&mut self, _pipes: &mut Pipes, _message: &Message) -> bool {
+    /// Queues a message with the peer, or peers, it is for. [`Refusal::Full`] has the caller wait, or try later.
+    fn send(&mut self, _pipes: &mut Pipes, _message: &Message) -> Result<Sent, Refusal> {
+        Err(Refusal::Full)
+    }
+
+    /// Whether [`Pattern::send`] would take a message now.
+    fn can_send(&self, _pipes: &Pipes) -> bool {
         false
     }
 
-    /// Whether [`Pattern::send`] would find room.
-    fn can_send(&self) -> bool {
-        false
-    }
-
-    /// Takes the message whose turn it is, or tells that there is none.
+    /// Takes the message whose turn it is. [`RecvError::Empty`] has the caller wait, or try later.
     fn recv(&mut self, _pipes: &mut Pipes) -> Result<Message, RecvError> {
         Err(RecvError::Empty)
     }
 
-    /// Whether [`Pattern::recv`] would find a message.
+    /// Whether [`Pattern::recv`] would have something to tell.
     fn can_recv(&self) -> bool {
         false
     }
@@ -34,18 +38,43 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Whether sending and receiving take turns, so that each may end the waits of others.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
+    /// `connect` has made a peer, which has no connection yet, and perhaps given it a name.
+    fn claim(&mut self, _peer: Id, _name: Option<Bytes>) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    /// A peer has a new connection, the handshake being complete.
+    fn attach(&mut self, _pipes: &mut Pipes, _peer: Id, _info: &PeerInfo) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// Messages have come from a peer. Those that are left go into its inbox. Returns how many were discarded.
+    fn arrive(&mut self, _pipes: &mut Pipes, _peer: Id, messages: &mut Vec<Message>) -> usize {
+        if self.receives() { 0 } else { messages.drain(..).count() }
+    }
+
     /// The peer may be sent to: it is new or back, or its full queue has drained.
     fn writable(&mut self, _pipes: &mut Pipes, _peer: Id) {}
 
     /// The peer has messages.
     fn readable(&mut self, _peer: Id) {}
 
-    /// The connection of the peer is lost, and it has not got these messages. `expected` tells whether it may come
-    /// back.
-    fn lost(&mut self, _pipes: &mut Pipes, _peer: Id, _unsent: Vec<Message>, _expected: bool) {}
+    /// The connection of the peer is lost, and it has not got these messages. `expected` tells whether it keeps its
+    /// queue until it is back. Returns how many of them are still to be sent; the others are dropped.
+    fn lost(&mut self, _pipes: &mut Pipes, _peer: Id, _unsent: Vec<Message>, _expected: bool) -> usize {
+        0
+    }
 
     /// The peer is to be sent nothing more.
     fn leave(&mut self, _peer: Id) {}
+
+    /// The peer is gone for good.
+    fn gone(&mut self, _peer: Id) {}
 
     /// How many messages are accepted and with no peer.
     fn waiting(&self) -> usize {
@@ -56,4 +85,34 @@ pub(crate) trait Pattern: Send {
     fn drain(&mut self) -> Vec<Message> {
         Vec::new()
     }
+
+    /// How many peers have a subscription.
+    fn subscribers(&self) -> usize {
+        0
+    }
+
+    /// Does what only sockets of this type can be asked for.
+    fn obey(&mut self, _pipes: &mut Pipes, _wish: Wish) {
+        debug_assert!(false, "asked of a socket that cannot do it");
+    }
+}
+
+/// What came of [`Pattern::send`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The message is queued, or accounted for.
+    Message,
+    /// It was none, but a subscription, which is done.
+    Subscription,
+}
+
+/// What some types of sockets can be asked for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// SUB, XSUB: messages that begin with this. XPUB: the same for the peer whose message was received last.
+    Subscribe(Bytes),
+    /// The end of that.
+    Unsubscribe(Bytes),
+    /// REQ: to be done with what was asked.
+    Abandon,
 }

@@ -7,7 +7,7 @@ use super::stats::Stats;
 use crate::message::Message;
 use crate::options::{Options, mark};
 use crate::pattern;
-use crate::peer::{Carrier, Peer};
+use crate::peer::{Carrier, Peer, Word};
 use crate::pipe::{Inbox, Outbox};
 use crate::slots::{Id, Slots};
 
@@ -15,10 +15,7 @@ use crate::slots::{Id, Slots};
 pub(crate) struct Pipes {
     pub(super) peers: Slots<Peer>,
     pub(super) stats: Stats,
-    /// A connection to be pumped by the thread that has just sent.
-    pump: Option<Arc<dyn Carrier>>,
-    /// A connection to be told that its inbox has room again.
-    resume: Option<Arc<dyn Carrier>>,
+    errands: Errands,
     /// Peers with messages that nobody will write unless reminded. Each stands here once: see [`Peer::dirty`].
     dirty: Vec<Id>,
     /// Peers that were written to in the last look, whose memory may be given back when they have fallen idle.
@@ -30,13 +27,53 @@ pub(crate) struct Pipes {
     conflate: bool,
 }
 
+/// What is to be done for connections once the core lock is released.
+#[derive(Default)]
+pub(super) struct Errands {
+    /// A connection to be written to by the thread that has just sent. As a rule there is one, if any.
+    pump: Option<Arc<dyn Carrier>>,
+    rest: Vec<(Errand, Arc<dyn Carrier>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    Pump,
+    /// The inbox has room again.
+    Resume,
+    HangUp,
+}
+
+impl Errands {
+    /// Does it all. No lock may be held.
+    #[inline]
+    pub(super) fn run(self) {
+        if let Some(carrier) = self.pump {
+            carrier.pump();
+        }
+        for (errand, carrier) in self.rest {
+            match errand {
+                Errand::Pump => carrier.pump(),
+                Errand::Resume => carrier.resume(),
+                Errand::HangUp => carrier.hang_up(),
+            }
+        }
+    }
+
+    fn add_pump(&mut self, carrier: Arc<dyn Carrier>) {
+        if self.pump.is_none() {
+            self.pump = Some(carrier);
+        } else {
+            self.rest.push((Errand::Pump, carrier));
+        }
+    }
+}
+
 impl Pipes {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             peers: Slots::new(),
             stats: Stats::default(),
-            pump: None,
-            resume: None,
+            errands: Errands::default(),
             dirty: Vec::new(),
             recent: Vec::new(),
             deferring: false,
@@ -63,16 +100,17 @@ impl Pipes {
         self.peers.iter().map(|(_, peer)| peer.inbox.len()).sum()
     }
 
-    /// The connection that the sending thread is to pump, once it has released the lock.
-    #[inline]
-    pub(super) fn take_pump(&mut self) -> Option<Arc<dyn Carrier>> {
-        self.pump.take()
+    /// The peers that have a connection.
+    pub(super) fn connected(&self) -> Vec<Id> {
+        let connected = |(id, peer): (Id, &Peer)| (peer.carrier.is_some() && !peer.severed).then_some(id);
+        self.peers.iter().filter_map(connected).collect()
     }
 
-    /// The connection that the receiving thread is to resume, once it has released the lock.
+    /// What is to be done once the lock is released; none if there is nothing.
     #[inline]
-    pub(super) fn take_resume(&mut self) -> Option<Arc<dyn Carrier>> {
-        self.resume.take()
+    pub(super) fn take_errands(&mut self) -> Option<Errands> {
+        let some = self.errands.pump.is_some() || !self.errands.rest.is_empty();
+        some.then(|| std::mem::take(&mut self.errands))
     }
 
     /// Whether anything waits for [`Pipes::take_dirty`].
@@ -87,7 +125,7 @@ impl Pipes {
         for id in &self.dirty {
             let Some(peer) = self.peers.get_mut(*id) else { continue };
             peer.dirty = false;
-            if peer.outbox.has_open() && !peer.outbox.is_in_flight() {
+            if peer.wants_pump() {
                 carriers.extend(peer.carrier.clone());
             }
         }
@@ -113,9 +151,50 @@ impl Pipes {
     pub(super) fn defer(&mut self, deferring: bool) {
         self.deferring = deferring;
     }
-}
 
-impl Pipes {
+    /// Tells a peer something, if it has a connection. What it is told does not outlive that.
+    pub(super) fn say(&mut self, id: Id, word: Word) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        if peer.carrier.is_none() || peer.severed {
+            return;
+        }
+        peer.words.push(word);
+        self.schedule(id, true);
+    }
+
+    /// Whether the peer has a connection at present.
+    pub(super) fn is_connected(&self, id: Id) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.carrier.is_some())
+    }
+
+    /// Whether `connect` made the peer, so that it comes back when it is lost.
+    pub(super) fn is_dialled(&self, id: Id) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.dialled)
+    }
+
+    /// Gives up what is queued for a peer and with no wire, and what came from it and was not received. Tells whether
+    /// its queue has room.
+    pub(super) fn revoke(&mut self, id: Id) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let revoked = peer.outbox.give_up().len() as u64;
+        peer.tally.taken_back += revoked;
+        self.stats.dropped.abandoned += revoked;
+        let discarded = peer.inbox.clear() as u64;
+        self.stats.discarded += discarded;
+        if peer.inbox.resumes() {
+            let carrier = peer.carrier.clone();
+            self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
+        }
+        peer.outbox.has_room()
+    }
+
+    /// Puts a message of the socket itself into the inbox of a peer.
+    pub(super) fn notify(&mut self, id: Id, message: Message) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        self.stats.received += 1;
+        self.stats.discarded += peer.inbox.accept(&mut vec![message]) as u64;
+    }
+
     /// Sees to it that a batch is written: one that is `ripe`, or one that has just been begun.
     fn schedule(&mut self, id: Id, ripe: bool) {
         let Some(peer) = self.peers.get_mut(id) else { return };
@@ -127,7 +206,7 @@ impl Pipes {
             peer.pace.flushed(Instant::now());
         }
         if !self.deferring && (ripe || peer.pace.at_once(Instant::now)) {
-            self.pump = Some(carrier.clone());
+            self.errands.add_pump(carrier.clone());
         } else if !std::mem::replace(&mut peer.dirty, true) {
             self.dirty.push(id);
         }
@@ -142,7 +221,11 @@ impl pattern::Pipes for Pipes {
             return false;
         };
         let pushed = peer.outbox.push(message);
-        self.stats.dropped.conflated += u64::from(pushed.replaced);
+        peer.tally.given += 1;
+        if pushed.replaced {
+            peer.tally.taken_back += 1;
+            self.stats.dropped.conflated += 1;
+        }
         let room = peer.outbox.has_room();
         if pushed.first || pushed.ripe {
             self.schedule(id, pushed.ripe);
@@ -154,9 +237,13 @@ impl pattern::Pipes for Pipes {
     fn pop(&mut self, id: Id) -> Option<Message> {
         let peer = self.peers.get_mut(id)?;
         let message = peer.inbox.pop();
-        self.stats.delivered += u64::from(message.is_some());
+        if message.is_some() {
+            self.stats.delivered += 1;
+            peer.tally.delivered += 1;
+        }
         if peer.inbox.resumes() {
-            self.resume.clone_from(&peer.carrier);
+            let carrier = peer.carrier.clone();
+            self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
         }
         if peer.over && peer.inbox.is_empty() {
             self.peers.remove(id);
@@ -167,5 +254,30 @@ impl pattern::Pipes for Pipes {
     #[inline]
     fn is_dry(&self, id: Id) -> bool {
         self.peers.get(id).is_none_or(|peer| peer.inbox.is_empty())
+    }
+
+    #[inline]
+    fn has_room(&self, id: Id) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.outbox.has_room())
+    }
+
+    #[inline]
+    fn is_full(&self, id: Id) -> bool {
+        self.peers.get(id).is_none_or(|peer| peer.outbox.is_full())
+    }
+
+    fn shed(&mut self, id: Id) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let shed = peer.outbox.shed();
+        peer.tally.taken_back += u64::from(shed);
+        shed
+    }
+
+    fn sever(&mut self, id: Id) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let carrier = peer.carrier.clone().filter(|_| !peer.severed);
+        peer.severed |= carrier.is_some();
+        self.errands.rest.extend(carrier.map(|carrier| (Errand::HangUp, carrier)));
+        peer.severed
     }
 }

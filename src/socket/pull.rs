@@ -2,9 +2,10 @@
 
 use super::pattern::Pattern;
 use super::pipes::Pipes;
-use super::{Kind, Receives, sealed};
+use super::{Conflates, Kind, Receives, sealed};
 use crate::error::RecvError;
 use crate::message::Message;
+use crate::options::Options;
 use crate::pattern::FairQueue;
 use crate::slots::Id;
 use crate::zmtp::SocketType;
@@ -22,8 +23,9 @@ impl sealed::Kind for Pull {
 
 impl Kind for Pull {}
 impl Receives for Pull {}
+impl Conflates for Pull {}
 
-pub(super) fn pattern() -> Box<dyn Pattern> {
+pub(super) fn pattern(_: &Options) -> Box<dyn Pattern> {
     Box::new(Collecting(FairQueue::default()))
 }
 

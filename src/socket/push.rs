@@ -1,8 +1,9 @@
 //! PUSH: spreads work over PULL peers.
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
-use super::{Kind, Sends, sealed};
+use super::{Conflates, Kind, Sends, sealed};
+use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::{Options, mark};
 use crate::pattern::Balancer;
@@ -22,20 +23,21 @@ impl sealed::Kind for Push {
 
 impl Kind for Push {}
 impl Sends for Push {}
+impl Conflates for Push {}
 
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
-    Box::new(Balancing(Balancer::new(mark(options.send_hwm))))
+    Box::new(Balancing(Balancer::new(mark(options.send_hwm), options.conflate)))
 }
 
 struct Balancing(Balancer);
 
 impl Pattern for Balancing {
     #[inline]
-    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> bool {
-        self.0.send(pipes, message)
+    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
+        if self.0.send(pipes, message) { Ok(Sent::Message) } else { Err(Refusal::Full) }
     }
 
-    fn can_send(&self) -> bool {
+    fn can_send(&self, _: &Pipes) -> bool {
         self.0.has_room()
     }
 
@@ -43,8 +45,8 @@ impl Pattern for Balancing {
         self.0.join(pipes, peer);
     }
 
-    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) {
-        self.0.lose(pipes, peer, unsent, expected);
+    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
+        self.0.lose(pipes, peer, unsent, expected)
     }
 
     fn leave(&mut self, peer: Id) {

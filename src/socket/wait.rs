@@ -1,11 +1,12 @@
 //! What callers wait for, as futures. A blocking call waits for the same futures as its `async` twin.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use super::core::{Core, Phase};
+use super::core::{Core, Phase, State};
+use super::pattern::Wish;
 use crate::context::{Attendance, left_behind};
-use crate::error::{RecvError, Refusal, SendError, WaitError};
+use crate::error::{RecvError, Refusal, RequestError, SendError, WaitError};
 use crate::message::Message;
 use crate::pipe::{Ticket, Wakes};
 
@@ -30,30 +31,13 @@ impl<'a> Sending<'a> {
     /// Tries once, and waits if there is no room.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Some(message) = self.message.take() else { return Poll::Ready(Ok(())) };
-        match self.core.try_send(&message) {
+        match self.core.send_or_wait(&message, &mut self.ticket, context.waker()) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(Refusal::Full) => {
                 self.message = Some(message);
-                self.wait(context.waker());
                 Poll::Pending
             }
             Err(reason) => Poll::Ready(Err(SendError::new(message, reason))),
-        }
-    }
-}
-
-impl Sending<'_> {
-    fn wait(&mut self, waker: &Waker) {
-        let mine = waker.clone();
-        let mut state = self.core.lock();
-        if state.phase == Phase::Open && !state.pattern.can_send() {
-            let before = state.senders.wait(&mut self.ticket, mine);
-            drop(state);
-            drop(before);
-        } else {
-            // Things have changed since: try again.
-            drop(state);
-            waker.wake_by_ref();
         }
     }
 }
@@ -86,23 +70,10 @@ impl<'a> Receiving<'a> {
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
-        let waker = context.waker().clone();
-        let mut state = self.core.lock();
-        let result = state.recv();
-        if let Err(RecvError::Empty) = result {
-            let before = state.receivers.wait(&mut self.ticket, waker);
-            drop(state);
-            drop(before);
-            return Poll::Pending;
+        match self.core.recv_or_wait(&mut self.ticket, context.waker()) {
+            Err(RecvError::Empty) => Poll::Pending,
+            result => Poll::Ready(result),
         }
-        let left = state.receivers.leave(&mut self.ticket);
-        let resume = state.pipes.take_resume();
-        drop(state);
-        drop(left);
-        if let Some(carrier) = resume {
-            carrier.resume();
-        }
-        Poll::Ready(result)
     }
 }
 
@@ -129,20 +100,89 @@ impl Drop for Receiving<'_> {
     }
 }
 
-/// Waits until so many peers are connected.
-pub(super) struct Connecting<'a> {
+/// Asks, and waits for the answer. What it has asked is given up with it.
+pub(super) struct Asking<'a> {
     core: &'a Core,
-    peers: usize,
-    ticket: Ticket,
+    stage: Stage<'a>,
 }
 
-impl<'a> Connecting<'a> {
-    pub(super) fn new(core: &'a Core, peers: usize) -> Self {
-        Self { core, peers, ticket: Ticket::default() }
+enum Stage<'a> {
+    Sending(Sending<'a>),
+    Receiving(Receiving<'a>),
+    Done,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(core: &'a Core, message: Message) -> Self {
+        Self { core, stage: Stage::Sending(Sending::new(core, message)) }
+    }
+
+    /// There is no more time.
+    pub(super) fn time_out(mut self) -> Result<Message, RequestError> {
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Sending(sending) => {
+                sending.give_up(Refusal::TimedOut)?;
+                Err(RecvError::TimedOut.into())
+            }
+            receiving => {
+                self.stage = receiving;
+                Err(RecvError::TimedOut.into())
+            }
+        }
     }
 }
 
-impl Future for Connecting<'_> {
+impl Future for Asking<'_> {
+    type Output = Result<Message, RequestError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Stage::Sending(sending) = &mut this.stage {
+            match Pin::new(sending).poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => this.stage = Stage::Receiving(Receiving::new(this.core)),
+                Poll::Ready(Err(error)) => {
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+        }
+        let Stage::Receiving(receiving) = &mut this.stage else { return Poll::Pending };
+        let Poll::Ready(answer) = Pin::new(receiving).poll(context) else { return Poll::Pending };
+        this.stage = Stage::Done;
+        Poll::Ready(answer.map_err(Into::into))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Stage::Receiving(_) = self.stage {
+            self.core.obey(Wish::Abandon);
+        }
+    }
+}
+
+/// Waits until there are so many peers of some kind.
+pub(super) struct Gathering<'a> {
+    core: &'a Core,
+    wanted: usize,
+    count: fn(&State) -> usize,
+    ticket: Ticket,
+}
+
+impl<'a> Gathering<'a> {
+    /// Waits until so many peers are connected.
+    pub(super) fn connected(core: &'a Core, wanted: usize) -> Self {
+        Self { core, wanted, count: |state| state.pipes.stats.peers, ticket: Ticket::default() }
+    }
+
+    /// Waits until so many peers have a subscription.
+    pub(super) fn subscribed(core: &'a Core, wanted: usize) -> Self {
+        Self { core, wanted, count: |state| state.pattern.subscribers(), ticket: Ticket::default() }
+    }
+}
+
+impl Future for Gathering<'_> {
     type Output = Result<(), WaitError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -152,7 +192,7 @@ impl Future for Connecting<'_> {
         if state.phase != Phase::Open {
             return Poll::Ready(Err(WaitError::Closed));
         }
-        if state.pipes.stats.peers >= this.peers {
+        if (this.count)(&state) >= this.wanted {
             return Poll::Ready(Ok(()));
         }
         let before = state.connecting.wait(&mut this.ticket, waker);
@@ -162,7 +202,7 @@ impl Future for Connecting<'_> {
     }
 }
 
-impl Drop for Connecting<'_> {
+impl Drop for Gathering<'_> {
     fn drop(&mut self) {
         let left = self.core.lock().connecting.leave(&mut self.ticket);
         drop(left);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SocketType;
-use super::frame::put_command_header;
+use super::frame::{put_command_header, put_header};
 use super::{Violation, metadata};
 
 /// The body of a command frame.
@@ -86,6 +86,18 @@ pub(crate) fn put_pong(out: &mut Vec<u8>, context: Context) {
     put(out, PONG, &context.octets[..usize::from(context.len)]);
 }
 
+/// Appends what subscribes to a topic, or cancels that, in the dialect of the peer (37/ZMTP, Publish-Subscribe): a
+/// command since ZMTP 3.1, and before that a message that begins with an octet of its own.
+pub(crate) fn put_subscription(out: &mut Vec<u8>, minor: u8, on: bool, topic: &[u8]) {
+    if minor == 0 {
+        put_header(out, false, 1 + topic.len());
+        out.push(u8::from(on));
+        out.extend_from_slice(topic);
+    } else {
+        put(out, if on { SUBSCRIBE } else { CANCEL }, topic);
+    }
+}
+
 /// Appends a command frame.
 fn put(out: &mut Vec<u8>, name: &[u8], data: &[u8]) {
     put_command_header(out, 1 + name.len() + data.len());
@@ -109,6 +121,11 @@ pub(crate) const PING: &[u8] = b"PING";
 /// Answers a PING; its data is the context.
 const PONG: &[u8] = b"PONG";
 
+/// Asks a publisher for what begins with a topic; its data is the topic.
+pub(crate) const SUBSCRIBE: &[u8] = b"SUBSCRIBE";
+/// Takes a SUBSCRIBE back; its data is the topic.
+pub(crate) const CANCEL: &[u8] = b"CANCEL";
+
 /// The longest context of a PING (37/ZMTP, Connection Heartbeats).
 const CONTEXT_MAX: usize = 16;
 /// The longest reason of an ERROR.
@@ -127,6 +144,25 @@ mod tests {
         let command = Command::parse(b"\x04PING\x00\x0Actx").unwrap();
         assert_eq!((command.name, command.data), (&b"PING"[..], &b"\x00\x0Actx"[..]));
         assert_eq!(Command::parse(b"\x06CANCEL").unwrap().data, b"");
+    }
+
+    #[test]
+    fn a_subscription_is_told_in_the_dialect_of_the_peer() {
+        let said = |minor, on, topic: &[u8]| {
+            let mut out = Vec::new();
+            put_subscription(&mut out, minor, on, topic);
+            out
+        };
+        assert_eq!(said(1, true, b"A"), b"\x04\x0B\x09SUBSCRIBEA");
+        assert_eq!(said(1, false, b"A"), b"\x04\x08\x06CANCELA");
+        assert_eq!(said(0, true, b"A"), b"\x00\x02\x01A");
+        assert_eq!(said(0, false, b""), b"\x00\x01\x00");
+        assert_eq!(
+            said(0, true, &[b'A'; 255])[..10],
+            *b"\x02\0\0\0\0\0\0\x01\0\x01",
+            "libzmq gets 255 wrong"
+        );
+        assert_eq!(said(1, true, &[b'A'; 246])[..9], *b"\x06\0\0\0\0\0\0\x01\0");
     }
 
     #[test]

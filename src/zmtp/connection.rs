@@ -3,11 +3,11 @@
 use std::mem;
 use std::time::Instant;
 
-use super::Violation;
 use super::command::{self, Command, Ping};
 use super::decoder::{Body, Decoded, Decoder};
 use super::handshake::{Config, Handshake, PeerInfo};
 use super::timers::{Timer, Timers};
+use super::{SocketType, Violation};
 use crate::message::Message;
 
 /// The protocol between us and one peer, from the first octet on, without any I/O.
@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     timers: Timers,
     /// The peer, until somebody has asked what happened.
     ready: Option<Box<PeerInfo>>,
+    /// Whether SUBSCRIBE and CANCEL concern us: our socket publishes.
+    publishes: bool,
     /// What the protocol has to say: the handshake, then answers to PINGs. Once it is written it holds no memory.
     output: Vec<u8>,
 }
@@ -56,7 +58,8 @@ impl Connection {
             timers.set(Timer::Handshake, now, timeout);
         }
         let handshake = Handshake::new(config.clone(), &mut output);
-        Self { phase: Phase::Handshake(Box::new(handshake)), timers, ready: None, output }
+        let publishes = matches!(config.socket_type, SocketType::Pub | SocketType::XPub);
+        Self { phase: Phase::Handshake(Box::new(handshake)), timers, ready: None, publishes, output }
     }
 
     /// Takes octets, in order, and appends whole messages, at most `room` of them. Returns how many octets were taken;
@@ -154,7 +157,7 @@ impl Connection {
             let Phase::Traffic(decoder) = &mut self.phase else { return Ok(input) };
             let Decoded { command, rest } = decoder.decode(input, full, messages)?;
             let Some(body) = command else { return Ok(rest) };
-            self.command(body, now)?;
+            self.command(body, now, messages)?;
             if !rest.is_empty() {
                 self.timers.cancel(Timer::Silence); // what stands behind a PING came after it
             }
@@ -164,17 +167,27 @@ impl Connection {
 
     /// Takes a command in traffic. Whatever we do not know is ignored, as libzmq does, so that the protocol can grow;
     /// that includes what had its place in the handshake. Only what is malformed is refused.
-    fn command(&mut self, body: &[u8], now: Instant) -> Result<(), Violation> {
+    ///
+    /// A subscription becomes the message that says the same in ZMTP 3.0, so that there is one form of it above.
+    fn command(&mut self, body: &[u8], now: Instant, messages: &mut Vec<Message>) -> Result<(), Violation> {
         let Command { name, data } = Command::parse(body)?;
-        if name == command::PING {
-            let Ping { ttl, context } = Ping::parse(data)?;
-            // Who sends PINGs and does not read the answers gets no more of them, so that they fill no memory.
-            if self.output.len() < ANSWERS {
-                command::put_pong(&mut self.output, context);
-            }
-            if !ttl.is_zero() {
-                self.timers.set(Timer::Silence, now, ttl);
-            }
+        match name {
+            command::PING => self.ping(data, now)?,
+            command::SUBSCRIBE if self.publishes => messages.push(Message::subscription(true, data)),
+            command::CANCEL if self.publishes => messages.push(Message::subscription(false, data)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn ping(&mut self, data: &[u8], now: Instant) -> Result<(), Violation> {
+        let Ping { ttl, context } = Ping::parse(data)?;
+        // Who sends PINGs and does not read the answers gets no more of them, so that they fill no memory.
+        if self.output.len() < ANSWERS {
+            command::put_pong(&mut self.output, context);
+        }
+        if !ttl.is_zero() {
+            self.timers.set(Timer::Silence, now, ttl);
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ mod socket_type;
 mod timers;
 mod violation;
 
+pub(crate) use command::put_subscription;
 pub(crate) use connection::{Connection, Event};
 pub(crate) use decoder::LOOKAHEAD;
 pub(crate) use handshake::{Config, Limits, PeerInfo};

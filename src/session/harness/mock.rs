@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use crate::lock::lock;
 use crate::message::Message;
-use crate::peer::{Carrier, Host};
+use crate::peer::{Carrier, Host, Rejection, Word};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::{Id, Slots};
 use crate::zmtp::PeerInfo;
@@ -124,25 +124,30 @@ impl Books {
     }
 
     fn count(&mut self, flight: &mut Flight) {
-        let written = flight.newly_written();
+        let written = flight.newly_written().messages;
         self.written += written;
         self.outbox.written(written);
     }
 }
 
 impl Host for Mock {
-    fn attach(&self, dialled: Option<Id>, _: &PeerInfo, _: Arc<dyn Carrier>) -> Option<(Id, Wakes)> {
+    fn attach(
+        &self,
+        dialled: Option<Id>,
+        _: &PeerInfo,
+        _: Arc<dyn Carrier>,
+    ) -> Result<(Id, Wakes), Rejection> {
         let books = &mut *self.books();
         assert!(dialled.is_none() && books.peer.is_none(), "attached twice");
         if books.refuses {
-            return None;
+            return Err(Rejection::Closed);
         }
         let peer = books.names.insert(());
         books.peer = Some(peer);
-        Some((peer, Wakes::default()))
+        Ok((peer, Wakes::default()))
     }
 
-    fn exchange(&self, peer: Id, flight: &mut Flight) -> Wakes {
+    fn exchange(&self, peer: Id, flight: &mut Flight, _: &mut Vec<Word>) -> Wakes {
         let books = &mut *self.page(peer);
         books.count(flight);
         if flight.is_done() {
@@ -152,7 +157,7 @@ impl Host for Mock {
         Wakes::default()
     }
 
-    fn deliver(&self, peer: Id, messages: &mut Vec<Message>) -> (usize, Wakes) {
+    fn deliver(&self, peer: Id, messages: &mut Vec<Message>, _octets: usize) -> (usize, Wakes) {
         let books = &mut *self.page(peer);
         books.delivered.extend_from_slice(messages);
         books.inbox.accept(messages);

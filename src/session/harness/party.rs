@@ -61,7 +61,8 @@ impl Party {
         scratch.take_wakes().wake();
         let newcomer = self.session.peer().filter(|_| before.is_none());
         if newcomer.is_some() || self.session.has_output() {
-            newcomer.into_iter().for_each(|peer| self.outgoing.attach(peer));
+            let minor = self.session.minor();
+            newcomer.into_iter().for_each(|peer| self.outgoing.attach(peer, minor));
             self.outgoing.offer(&mut self.session);
             self.pump(to);
         }
@@ -125,4 +126,10 @@ impl Carrier for Mute {
     fn trim(&self) {}
 
     fn resume(&self) {}
+
+    fn hang_up(&self) {}
+
+    fn describe(&self) -> String {
+        String::new()
+    }
 }

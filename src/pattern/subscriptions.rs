@@ -1,0 +1,239 @@
+//! [`Subscriptions`]: who has subscribed to what, as publishers keep it, and [`Interests`], as subscribers do.
+
+use std::collections::{HashMap, HashSet};
+
+use super::trie::{Node, Trie};
+use crate::slots::Id;
+
+/// Which peers have subscribed to which topics.
+///
+/// For each peer this is a set: the first CANCEL of a topic ends it, however often it was subscribed to. Subscribers
+/// count, and publishers do not, as libzmq has it on both sides; 23/ZMTP says otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    topics: Trie<Vec<Id>>,
+    peers: HashMap<Id, Held>,
+}
+
+/// What one peer has subscribed to.
+#[derive(Debug, Default)]
+struct Held {
+    topics: HashSet<Node>,
+    octets: usize,
+}
+
+/// What came of [`Subscriptions::add`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// Nobody had this topic before.
+    First,
+    /// Others had it already.
+    Another,
+    /// This peer had it already.
+    Again,
+    /// The peer has more subscriptions than any honest one.
+    TooMuch,
+}
+
+/// What came of [`Subscriptions::remove`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// Nobody has this topic any more.
+    Last,
+    /// Others still have it.
+    OneOf,
+    /// The peer did not have it.
+    Unknown,
+}
+
+impl Subscriptions {
+    /// The peer subscribes to a topic.
+    pub(crate) fn add(&mut self, peer: Id, topic: &[u8]) -> Added {
+        let held = self.peers.entry(peer).or_default();
+        if held.octets + topic.len() + OVERHEAD > LIMIT {
+            return Added::TooMuch;
+        }
+        let node = self.topics.insert(topic);
+        if !held.topics.insert(node) {
+            return Added::Again;
+        }
+        held.octets += topic.len() + OVERHEAD;
+        let peers = self.topics.value_mut(node);
+        peers.push(peer);
+        if peers.len() == 1 { Added::First } else { Added::Another }
+    }
+
+    /// The peer does not want a topic any more.
+    pub(crate) fn remove(&mut self, peer: Id, topic: &[u8]) -> Removed {
+        let Some(held) = self.peers.get_mut(&peer) else { return Removed::Unknown };
+        let Some(node) = self.topics.find(topic).filter(|node| held.topics.remove(node)) else {
+            return Removed::Unknown;
+        };
+        held.octets -= topic.len() + OVERHEAD;
+        if held.topics.is_empty() {
+            self.peers.remove(&peer);
+        }
+        if self.release(peer, node) { Removed::Last } else { Removed::OneOf }
+    }
+
+    /// The peer is gone.
+    pub(crate) fn forget(&mut self, peer: Id) {
+        for node in self.peers.remove(&peer).unwrap_or_default().topics {
+            self.release(peer, node);
+        }
+    }
+
+    /// As [`Subscriptions::forget`]; returns the topics it had, and whether each was the last.
+    pub(crate) fn take(&mut self, peer: Id) -> Vec<(Vec<u8>, bool)> {
+        let nodes = self.peers.remove(&peer).unwrap_or_default().topics;
+        let mut topics: Vec<_> =
+            nodes.into_iter().map(|node| (self.topics.prefix(node), self.release(peer, node))).collect();
+        topics.sort();
+        topics
+    }
+
+    /// How many peers have a subscription.
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Puts the peers that have subscribed to what the octets begin with into `peers`, each once.
+    pub(crate) fn matching(&self, octets: &[u8], peers: &mut Vec<Id>) {
+        peers.clear();
+        let mut topics = 0;
+        for subscribed in self.topics.matches(octets) {
+            peers.extend_from_slice(subscribed);
+            topics += 1;
+        }
+        if topics > 1 {
+            peers.sort_unstable();
+            peers.dedup();
+        }
+    }
+
+    /// True if nobody is left who has the topic.
+    fn release(&mut self, peer: Id, node: Node) -> bool {
+        let peers = self.topics.value_mut(node);
+        if let Some(place) = peers.iter().position(|other| *other == peer) {
+            peers.swap_remove(place);
+        }
+        let last = peers.is_empty();
+        if last {
+            self.topics.remove(node);
+        }
+        last
+    }
+}
+
+/// What a subscriber has subscribed to, and how often.
+#[derive(Debug, Default)]
+pub(crate) struct Interests {
+    topics: Trie<u32>,
+}
+
+impl Interests {
+    /// Subscribes to a topic.
+    pub(crate) fn add(&mut self, topic: &[u8]) {
+        let node = self.topics.insert(topic);
+        *self.topics.value_mut(node) += 1;
+    }
+
+    /// Takes one subscription to a topic back. True if that was the last of it.
+    pub(crate) fn remove(&mut self, topic: &[u8]) -> bool {
+        let Some(node) = self.topics.find(topic) else { return false };
+        let count = self.topics.value_mut(node);
+        *count -= 1;
+        let last = *count == 0;
+        if last {
+            self.topics.remove(node);
+        }
+        last
+    }
+
+    /// Whether the octets begin with a topic.
+    pub(crate) fn wants(&self, octets: &[u8]) -> bool {
+        self.topics.matches(octets).next().is_some()
+    }
+
+    /// Each topic once.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        self.topics.iter().map(|(node, _)| self.topics.prefix(node))
+    }
+}
+
+/// Octets that all subscriptions of one peer may take together. A stranger could have us remember anything otherwise.
+const LIMIT: usize = 64 << 20;
+/// What one subscription takes beside its topic, about.
+const OVERHEAD: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::Slots;
+
+    fn peers() -> (Id, Id) {
+        let mut slots = Slots::new();
+        (slots.insert(()), slots.insert(()))
+    }
+
+    fn matching(subscriptions: &Subscriptions, octets: &[u8]) -> Vec<Id> {
+        let mut peers = Vec::new();
+        subscriptions.matching(octets, &mut peers);
+        peers
+    }
+
+    #[test]
+    fn a_peer_has_a_topic_once_however_often_it_subscribes() {
+        let (a, b) = peers();
+        let mut subscriptions = Subscriptions::default();
+        assert_eq!(subscriptions.add(a, b"A"), Added::First);
+        assert_eq!(subscriptions.add(a, b"A"), Added::Again);
+        assert_eq!(subscriptions.add(b, b"A"), Added::Another);
+        assert_eq!(subscriptions.remove(a, b"A"), Removed::OneOf);
+        assert_eq!(subscriptions.remove(a, b"A"), Removed::Unknown, "no underflow");
+        assert_eq!(matching(&subscriptions, b"AB"), [b]);
+        assert_eq!(subscriptions.remove(b, b"A"), Removed::Last);
+        assert_eq!(subscriptions.peers(), 0);
+    }
+
+    #[test]
+    fn overlapping_topics_name_a_peer_once() {
+        let (a, b) = peers();
+        let mut subscriptions = Subscriptions::default();
+        for topic in [&b""[..], b"A", b"AB"] {
+            subscriptions.add(a, topic);
+        }
+        subscriptions.add(b, b"AB");
+        assert_eq!(matching(&subscriptions, b"ABC"), [a, b]);
+        assert_eq!(matching(&subscriptions, b"B"), [a]);
+        assert_eq!(
+            subscriptions.take(a),
+            [(b"".to_vec(), true), (b"A".to_vec(), true), (b"AB".to_vec(), false)]
+        );
+        assert_eq!(matching(&subscriptions, b"ABC"), [b]);
+    }
+
+    #[test]
+    fn what_one_peer_may_subscribe_to_has_a_limit() {
+        let (a, b) = peers();
+        let mut subscriptions = Subscriptions::default();
+        let topic = |n: u32| [&n.to_be_bytes()[..], &[0; 60_000]].concat();
+        let most = (0..).find(|&n| subscriptions.add(a, &topic(n)) == Added::TooMuch);
+        assert_eq!(most, Some((LIMIT / (60_004 + OVERHEAD)) as u32));
+        assert_eq!(subscriptions.add(b, b"B"), Added::First, "others are not concerned");
+        subscriptions.forget(a);
+        assert_eq!(subscriptions.add(a, b"A"), Added::First);
+    }
+
+    #[test]
+    fn interests_are_counted() {
+        let mut interests = Interests::default();
+        interests.add(b"A");
+        interests.add(b"A");
+        assert!(interests.wants(b"AB") && !interests.wants(b"B"));
+        assert!(!interests.remove(b"A"));
+        assert!(interests.wants(b"AB"));
+        assert!(interests.remove(b"A"));
+        assert!(!interests.wants(b"AB") && !interests.remove(b"A"));
+    }
+}

@@ -1,0 +1,121 @@
+//! How a [`Core`] ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::core::{Core, Phase, State};
+use crate::context::Member;
+use crate::message::Message;
+use crate::peer::{Ending, Host};
+use crate::pipe::{Ticket, Wakes};
+
+impl Core {
+    /// Sends what is left in the background, until the linger time is over.
+    pub(crate) fn linger(&self) {
+        if self.poll_drained(Waker::noop()) || self.options.linger.is_zero() {
+            return self.settle();
+        }
+        if let Some(this) = self.this.upgrade() {
+            self.engine.linger(this, Instant::now().checked_add(self.options.linger));
+        }
+    }
+
+    pub(super) fn farewell(&self) -> Ending {
+        // A peer of a socket that does not send is not waited for: what it sends meanwhile would be lost on us, and it
+        // could not know.
+        if self.lock().pipes.stats.written > 0 { Ending::Graceful } else { Ending::Abrupt }
+    }
+}
+
+impl State {
+    pub(super) fn is_drained(&self) -> bool {
+        self.pattern.waiting() == 0 && self.pipes.queued() == 0
+    }
+
+    pub(super) fn wake_draining(&mut self, wakes: &mut Wakes) {
+        if self.phase != Phase::Open && self.is_drained() {
+            self.draining.wake_all(wakes);
+        }
+    }
+
+    /// Takes out everything that is queued and with no wire.
+    pub(super) fn give_up(&mut self) -> Vec<Message> {
+        let mut unsent = self.pattern.drain();
+        for (_, peer) in self.pipes.peers.iter_mut() {
+            let queued = peer.outbox.give_up();
+            peer.tally.taken_back += queued.len() as u64;
+            unsent.extend(queued);
+        }
+        unsent
+    }
+}
+
+impl Member for Core {
+    /// Ends the socket for its users and wakes all that wait. True if that had not happened before.
+    fn begin_close(&self) -> bool {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        state.phase = Phase::Closing;
+        let State { senders, receivers, connecting, watchers, pipes, .. } = &mut *state;
+        for waiters in [senders, receivers, connecting, watchers] {
+            waiters.wake_all(&mut wakes);
+        }
+        let discarded: usize = pipes.peers.iter_mut().map(|(_, peer)| peer.inbox.clear()).sum();
+        pipes.stats.discarded += discarded as u64;
+        drop(state);
+        wakes.wake();
+        self.flush();
+        true
+    }
+
+    /// Waits until everything is written, then ends all connections and hands back what was not.
+    fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
+        let drain = Drain { core: self, ticket: Ticket::default() };
+        let drained = self.engine.block_on(drain, deadline).is_some();
+        let ending = if drained { self.farewell() } else { Ending::Abrupt };
+        let attachments = std::mem::take(&mut self.lock().attachments);
+        for attachment in attachments {
+            // Meanwhile what its wires had begun to write comes back.
+            self.engine.forget_now(attachment.key, ending);
+        }
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        let unsent = state.give_up();
+        state.pipes.stats.returned += unsent.len() as u64;
+        unsent
+    }
+}
+
+/// Ends when a closed socket has nothing left to send.
+struct Drain<'a> {
+    core: &'a Core,
+    ticket: Ticket,
+}
+
+impl Future for Drain<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let waker = context.waker().clone();
+        let mut state = this.core.lock();
+        if state.is_drained() {
+            return Poll::Ready(());
+        }
+        let before = state.draining.wait(&mut this.ticket, waker);
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        let left = self.core.lock().draining.leave(&mut self.ticket);
+        drop(left);
+    }
+}

@@ -1,0 +1,258 @@
+//! A [`Core`] as its connections see it.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::core::{Core, Phase, State};
+use crate::message::Message;
+use crate::peer::{Carrier, Ending, Host, Rejection, Word};
+use crate::pipe::{Flight, Ticket, Wakes, Written};
+use crate::slots::Id;
+use crate::zmtp::PeerInfo;
+
+impl Host for Core {
+    fn attach(
+        &self,
+        dialled: Option<Id>,
+        info: &PeerInfo,
+        carrier: Arc<dyn Carrier>,
+    ) -> Result<(Id, Wakes), Rejection> {
+        let (id, wakes) = self.change(|state, wakes| state.attach(dialled, info, carrier, wakes));
+        Ok((id?, wakes))
+    }
+
+    fn exchange(&self, id: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes {
+        let exchange = |state: &mut State, wakes: &mut Wakes| {
+            let Some(peer) = state.pipes.peers.get_mut(id) else { return };
+            let written = flight.newly_written();
+            let opens = peer.outbox.written(written.messages);
+            state.count_written(id, written);
+            if opens {
+                state.writable(id, wakes);
+            }
+            if let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) {
+                words.append(&mut peer.words);
+                if flight.is_done() {
+                    peer.outbox.take(flight);
+                }
+            }
+            state.wake_draining(wakes);
+        };
+        self.change(exchange).1
+    }
+
+    fn deliver(&self, id: Id, messages: &mut Vec<Message>, octets: usize) -> (usize, Wakes) {
+        self.change(|state, wakes| {
+            let open = state.phase == Phase::Open;
+            let State { pipes, pattern, .. } = &mut *state;
+            let here = pipes.peers.get_mut(id).filter(|peer| open && !peer.severed);
+            let Some(peer) = here else {
+                pipes.stats.received += messages.len() as u64;
+                pipes.stats.discarded += messages.drain(..).count() as u64;
+                return usize::MAX;
+            };
+            peer.pace.heard();
+            peer.tally.octets_received += octets as u64;
+            pipes.stats.bytes_received += octets as u64;
+            let subscribers = pattern.subscribers();
+            let discarded = pattern.arrive(pipes, id, messages);
+            if pattern.subscribers() > subscribers {
+                state.connecting.wake_all(wakes);
+            }
+            state.accept(id, messages, discarded, wakes)
+        })
+    }
+
+    fn room(&self, id: Id) -> usize {
+        let mut state = self.lock();
+        match state.pipes.peers.get_mut(id) {
+            Some(peer) => peer.inbox.room_or_pause(),
+            None => usize::MAX,
+        }
+    }
+
+    fn lose(&self, id: Id, flight: &mut Flight) -> Wakes {
+        self.change(|state, wakes| state.lose(id, flight, self.options.immediate, wakes)).1
+    }
+
+    fn part(&self, id: Id) -> Wakes {
+        let part = |state: &mut State, wakes: &mut Wakes| {
+            let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
+            let unsent = peer.outbox.take_back(None);
+            state.take_back(id, unsent, false);
+            state.pattern.gone(id);
+            if let Some(peer) = state.pipes.peers.get_mut(id) {
+                peer.over = true;
+                if peer.inbox.is_empty() {
+                    state.pipes.peers.remove(id);
+                }
+            }
+            state.wake_senders(wakes);
+        };
+        self.change(part).1
+    }
+
+    fn abandon(&self, id: Id) -> Wakes {
+        self.lock().forsake(id);
+        self.part(id)
+    }
+
+    fn flush(&self) {
+        let carriers = self.lock().pipes.take_dirty();
+        carriers.iter().for_each(|carrier| carrier.pump());
+    }
+
+    fn look(&self) -> bool {
+        let mut state = self.lock();
+        if !state.goes_on_watch() {
+            let idle = state.pipes.cool();
+            drop(state);
+            idle.iter().for_each(|carrier| carrier.trim());
+            return false;
+        }
+        let carriers = state.pipes.take_dirty();
+        drop(state);
+        carriers.iter().for_each(|carrier| carrier.pump());
+        true
+    }
+
+    fn poll_drained(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let drained = state.is_drained();
+        if !drained {
+            // Without a ticket to leave by: whoever asks stays until it is so, or until the socket is settled.
+            let before = state.draining.wait(&mut Ticket::default(), waker.clone());
+            debug_assert!(before.is_none(), "a new ticket had no waker before");
+        }
+        drained
+    }
+
+    fn settle(&self) {
+        let ending = self.farewell();
+        let mut state = self.lock();
+        let ending = if state.is_drained() { ending } else { Ending::Abrupt };
+        state.phase = Phase::Closed;
+        let dropped = state.give_up();
+        state.pipes.stats.dropped.lingered += dropped.len() as u64;
+        let lost = dropped.len() + state.pipes.queued();
+        let attachments = std::mem::take(&mut state.attachments);
+        drop(state);
+        if lost > 0 {
+            log::warn!(
+                "a dropped {} socket gives up {lost} messages it could not send in time",
+                self.socket_type
+            );
+        }
+        attachments.iter().for_each(|attachment| self.engine.forget(attachment.key, ending));
+    }
+}
+
+impl State {
+    fn attach(
+        &mut self,
+        dialled: Option<Id>,
+        info: &PeerInfo,
+        carrier: Arc<dyn Carrier>,
+        wakes: &mut Wakes,
+    ) -> Result<Id, Rejection> {
+        if self.phase == Phase::Closed {
+            return Err(Rejection::Closed);
+        }
+        let id = dialled.unwrap_or_else(|| self.pipes.insert(false));
+        let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
+        peer.carrier = Some(carrier);
+        if let Err(rejection) = self.pattern.attach(&mut self.pipes, id, info) {
+            match dialled {
+                Some(_) => self.detach(id),
+                None => _ = self.pipes.peers.remove(id),
+            }
+            return Err(rejection);
+        }
+        let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
+        peer.info = Some(info.clone());
+        self.pipes.stats.reconnects += u64::from(peer.tally.connections > 0);
+        peer.tally.connections += 1;
+        // What was filled up before there was a connection opens when it has drained.
+        let room = peer.outbox.has_room();
+        self.pipes.stats.peers += 1;
+        self.connecting.wake_all(wakes);
+        if room {
+            self.writable(id, wakes);
+        }
+        Ok(id)
+    }
+
+    /// The peer has no connection any more.
+    fn detach(&mut self, id: Id) {
+        let Some(peer) = self.pipes.peers.get_mut(id) else { return };
+        peer.carrier = None;
+        peer.words = Vec::new();
+        peer.severed = false;
+    }
+
+    /// Puts what has come, and is wanted, into the inbox of a peer. Tells how much more may come.
+    fn accept(&mut self, id: Id, messages: &mut Vec<Message>, discarded: usize, wakes: &mut Wakes) -> usize {
+        let Self { pipes, pattern, .. } = self;
+        let count = messages.len();
+        pipes.stats.received += (count + discarded) as u64;
+        pipes.stats.discarded += discarded as u64;
+        let Some(peer) = pipes.peers.get_mut(id) else { return usize::MAX };
+        peer.tally.received += (count + discarded) as u64;
+        if count > 0 {
+            pipes.stats.discarded += peer.inbox.accept(messages) as u64;
+            pattern.readable(id);
+        }
+        let room = if pattern.receives() { peer.inbox.room_or_pause() } else { usize::MAX };
+        self.wake_receivers(count, wakes);
+        room
+    }
+
+    fn lose(&mut self, id: Id, flight: &mut Flight, immediate: bool, wakes: &mut Wakes) {
+        let Some(peer) = self.pipes.peers.get_mut(id) else { return };
+        let written = flight.newly_written();
+        peer.outbox.written(written.messages);
+        self.count_written(id, written);
+        let Some(peer) = self.pipes.peers.get_mut(id) else { return };
+        let unconfirmed = std::mem::take(&mut peer.written);
+        peer.tally.unconfirmed += unconfirmed;
+        let was_attached = peer.carrier.is_some();
+        let expected = peer.dialled && !immediate;
+        let unsent = peer.outbox.take_back(Some(flight));
+        self.pipes.stats.unconfirmed += unconfirmed;
+        self.pipes.stats.peers -= usize::from(was_attached);
+        self.detach(id);
+        if self.phase == Phase::Closed {
+            self.pipes.stats.dropped.lingered += unsent.len() as u64;
+            return;
+        }
+        self.take_back(id, unsent, expected);
+        self.wake_senders(wakes);
+        if self.pattern.can_recv() {
+            self.wake_receivers(usize::MAX, wakes);
+        }
+        self.wake_draining(wakes);
+    }
+
+    /// The pattern decides what becomes of messages that a peer has not got.
+    fn take_back(&mut self, id: Id, unsent: Vec<Message>, expected: bool) {
+        let count = unsent.len();
+        if let Some(peer) = self.pipes.peers.get_mut(id) {
+            peer.tally.taken_back += count as u64;
+        }
+        let kept = self.pattern.lost(&mut self.pipes, id, unsent, expected);
+        let stats = &mut self.pipes.stats;
+        stats.requeued += kept as u64;
+        let dropped =
+            if self.conflate { &mut stats.dropped.conflated } else { &mut stats.dropped.disconnected };
+        *dropped += (count - kept) as u64;
+    }
+
+    fn count_written(&mut self, id: Id, written: Written) {
+        let Some(peer) = self.pipes.peers.get_mut(id) else { return };
+        peer.written += written.messages as u64;
+        peer.tally.written += written.messages as u64;
+        peer.tally.octets_written += written.octets as u64;
+        self.pipes.stats.written += written.messages as u64;
+        self.pipes.stats.bytes_written += written.octets as u64;
+    }
+}

@@ -87,7 +87,8 @@ pub use error::{
 pub use message::{Message, Parts};
 pub use options::{Keepalive, Overflow, Verbosity};
 pub use socket::{
-    Builder, Conflates, Dropped, Identifies, Iter, Kind, Pull, Push, Receives, Sends, Socket, Stats,
+    Builder, Conflates, Dealer, Dropped, Identifies, Iter, Kind, Pull, Push, Receives, Rep, Req, Router,
+    Sends, Socket, Stats,
 };
 pub use zmtp::SocketType;
 

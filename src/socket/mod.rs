@@ -3,11 +3,15 @@
 mod builder;
 mod closing;
 mod core;
+mod dealer;
 mod host;
 mod pattern;
 mod pipes;
 mod pull;
 mod push;
+mod rep;
+mod req;
+mod router;
 mod stats;
 mod wait;
 
@@ -18,9 +22,13 @@ use std::time::{Duration, Instant};
 
 pub use self::builder::Builder;
 use self::core::Core;
+pub use self::dealer::Dealer;
 use self::pattern::Pattern;
 pub use self::pull::Pull;
 pub use self::push::Push;
+pub use self::rep::Rep;
+pub use self::req::Req;
+pub use self::router::Router;
 pub use self::stats::{Dropped, Stats};
 use self::wait::{Attended, Gathering, Receiving, Sending};
 use crate::context::{Context, Member};
@@ -57,6 +65,10 @@ mod sealed {
 /// How each type of socket routes: one row for each.
 fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
     match socket_type {
+        SocketType::Req => req::pattern(options),
+        SocketType::Rep => rep::pattern(options),
+        SocketType::Dealer => dealer::pattern(options),
+        SocketType::Router => router::pattern(options),
         SocketType::Pull => pull::pattern(options),
         SocketType::Push => push::pattern(options),
         _ => unreachable!("no Kind has this type"),

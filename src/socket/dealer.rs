@@ -1,0 +1,100 @@
+//! DEALER: spreads messages over its peers, and collects theirs.
+
+use super::pattern::{Pattern, Sent};
+use super::pipes::Pipes;
+use super::{Conflates, Identifies, Kind, Receives, Sends, sealed};
+use crate::error::{RecvError, Refusal};
+use crate::message::Message;
+use crate::options::{Options, mark};
+use crate::pattern::{Balancer, FairQueue};
+use crate::peer::{Rejection, Word};
+use crate::slots::Id;
+use crate::zmtp::{PeerInfo, SocketType};
+
+/// Asks and answers without taking turns: what it sends goes to one of its [`Rep`](super::Rep),
+/// [`Router`](super::Router) or [`Dealer`] peers, as a [`Push`](super::Push) sends it; what comes from any of them is
+/// received as a [`Pull`](super::Pull) receives it.
+///
+/// It adds nothing to messages and takes nothing away. A REP expects the envelope that a REQ would put around a request:
+/// one empty part before the body.
+#[derive(Debug)]
+pub enum Dealer {}
+
+impl sealed::Kind for Dealer {
+    const TYPE: SocketType = SocketType::Dealer;
+}
+
+impl Kind for Dealer {}
+impl Sends for Dealer {}
+impl Receives for Dealer {}
+impl Conflates for Dealer {}
+impl Identifies for Dealer {}
+
+pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
+    Box::new(Dealing {
+        outgoing: Balancer::new(mark(options.send_hwm), options.conflate),
+        incoming: FairQueue::default(),
+        probe: options.probe,
+    })
+}
+
+struct Dealing {
+    outgoing: Balancer,
+    incoming: FairQueue,
+    probe: bool,
+}
+
+impl Pattern for Dealing {
+    #[inline]
+    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
+        if self.outgoing.send(pipes, message) { Ok(Sent::Message) } else { Err(Refusal::Full) }
+    }
+
+    fn can_send(&self, _: &Pipes) -> bool {
+        self.outgoing.has_room()
+    }
+
+    #[inline]
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
+        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    }
+
+    fn can_recv(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    fn receives(&self) -> bool {
+        true
+    }
+
+    fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
+        if self.probe {
+            pipes.say(peer, Word::Greet(Message::new()));
+        }
+        Ok(())
+    }
+
+    fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
+        self.outgoing.join(pipes, peer);
+    }
+
+    fn readable(&mut self, peer: Id) {
+        self.incoming.join(peer);
+    }
+
+    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
+        self.outgoing.lose(pipes, peer, unsent, expected)
+    }
+
+    fn leave(&mut self, peer: Id) {
+        self.outgoing.leave(peer);
+    }
+
+    fn waiting(&self) -> usize {
+        self.outgoing.waiting()
+    }
+
+    fn drain(&mut self) -> Vec<Message> {
+        self.outgoing.drain()
+    }
+}

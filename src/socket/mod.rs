@@ -7,13 +7,19 @@ mod dealer;
 mod host;
 mod pattern;
 mod pipes;
+mod pub_;
+mod publishing;
 mod pull;
 mod push;
 mod rep;
 mod req;
 mod router;
 mod stats;
+mod sub;
+mod subscribing;
 mod wait;
+mod xpub;
+mod xsub;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,13 +30,19 @@ pub use self::builder::Builder;
 use self::core::Core;
 pub use self::dealer::Dealer;
 use self::pattern::Pattern;
+pub use self::pub_::Pub;
+pub use self::publishing::Publishes;
 pub use self::pull::Pull;
 pub use self::push::Push;
 pub use self::rep::Rep;
 pub use self::req::Req;
 pub use self::router::Router;
 pub use self::stats::{Dropped, Stats};
+pub use self::sub::Sub;
+pub use self::subscribing::Subscribes;
 use self::wait::{Attended, Gathering, Receiving, Sending};
+pub use self::xpub::{XPub, XPubEvent};
+pub use self::xsub::XSub;
 use crate::context::{Context, Member};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{BindError, Closed, ConnectError, DetachError, RecvError, Refusal, SendError, WaitError};
@@ -65,6 +77,8 @@ mod sealed {
 /// How each type of socket routes: one row for each.
 fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
     match socket_type {
+        SocketType::Pub => pub_::pattern(options),
+        SocketType::Sub => sub::pattern(options),
         SocketType::Req => req::pattern(options),
         SocketType::Rep => rep::pattern(options),
         SocketType::Dealer => dealer::pattern(options),
@@ -72,6 +86,8 @@ fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
         SocketType::Pull => pull::pattern(options),
         SocketType::Push => push::pattern(options),
         _ => unreachable!("no Kind has this type"),
+        SocketType::XPub => xpub::pattern(options),
+        SocketType::XSub => xsub::pattern(options),
     }
 }
 

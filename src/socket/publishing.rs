@@ -1,0 +1,71 @@
+//! What PUB and XPUB have in common.
+
+use std::time::{Duration, Instant};
+
+use super::pattern::Sent;
+use super::pipes::Pipes;
+use super::wait::{Attended, Gathering};
+use super::{Builder, Kind, Socket};
+use crate::error::{Refusal, WaitError};
+use crate::options::Overflow;
+use crate::pattern::Published;
+
+/// A type of socket that publishes: [`Pub`](super::Pub) or [`XPub`](super::XPub).
+pub trait Publishes: Kind {}
+
+impl<T: Publishes> Builder<T> {
+    /// What becomes of a message for a subscriber whose queue is full: see [`Overflow`], which drops it by default.
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        self.with(|options| options.overflow = overflow)
+    }
+
+    /// Whether a message goes to the peers that have *not* subscribed to it, off by default. The subscribers must be
+    /// built with the same.
+    pub fn invert_matching(self, invert: bool) -> Self {
+        self.with(|options| options.invert = invert)
+    }
+}
+
+impl<T: Publishes> Socket<T> {
+    /// Blocks until at least this many peers have subscribed to something, for `timeout` at the longest. What is
+    /// published before a subscription has come is not for its peer.
+    ///
+    /// # Errors
+    ///
+    /// When the time is over, or the socket is closed.
+    pub fn wait_subscribed(&self, peers: usize, timeout: Duration) -> Result<(), WaitError> {
+        let subscribed = Gathering::subscribed(&self.core, peers);
+        let deadline = Instant::now().checked_add(timeout);
+        self.core.engine.block_on(subscribed, deadline).unwrap_or(Err(WaitError::TimedOut))
+    }
+
+    /// Waits until at least this many peers have subscribed to something. Runs under any executor.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed.
+    pub fn wait_subscribed_async(
+        &self,
+        peers: usize,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send + Unpin {
+        Attended::new(&self.core, Gathering::subscribed(&self.core, peers))
+    }
+}
+
+/// Counts what has become of a published message; if it was refused, it has to wait.
+pub(super) fn count(pipes: &mut Pipes, published: Option<Published>) -> Result<Sent, Refusal> {
+    let Published { copies, overflowed } = published.ok_or(Refusal::Full)?;
+    pipes.stats.copied += copies.saturating_sub(1) as u64;
+    pipes.stats.dropped.unsubscribed += u64::from(copies == 0);
+    pipes.stats.dropped.overflowed += overflowed as u64;
+    Ok(Sent::Message)
+}
+
+/// A subscription as it comes from a peer, or the end of one: an octet that says which, and the topic.
+pub(super) fn subscription(part: &[u8]) -> Option<(bool, &[u8])> {
+    match part {
+        [0, topic @ ..] => Some((false, topic)),
+        [1, topic @ ..] => Some((true, topic)),
+        _ => None,
+    }
+}

@@ -87,8 +87,8 @@ pub use error::{
 pub use message::{Message, Parts};
 pub use options::{Keepalive, Overflow, Verbosity};
 pub use socket::{
-    Builder, Conflates, Dealer, Dropped, Identifies, Iter, Kind, Pub, Publishes, Pull, Push, Receives, Rep,
-    Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub, XPubEvent, XSub,
+    Builder, Conflates, Dealer, Dropped, Identifies, Iter, Kind, Pair, Pub, Publishes, Pull, Push, Receives,
+    Rep, Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub, XPubEvent, XSub,
 };
 pub use zmtp::SocketType;
 

@@ -5,6 +5,7 @@ mod closing;
 mod core;
 mod dealer;
 mod host;
+mod pair;
 mod pattern;
 mod pipes;
 mod pub_;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 pub use self::builder::Builder;
 use self::core::Core;
 pub use self::dealer::Dealer;
+pub use self::pair::Pair;
 use self::pattern::Pattern;
 pub use self::pub_::Pub;
 pub use self::publishing::Publishes;
@@ -77,6 +79,7 @@ mod sealed {
 /// How each type of socket routes: one row for each.
 fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
     match socket_type {
+        SocketType::Pair => pair::pattern(options),
         SocketType::Pub => pub_::pattern(options),
         SocketType::Sub => sub::pattern(options),
         SocketType::Req => req::pattern(options),
@@ -85,7 +88,6 @@ fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
         SocketType::Router => router::pattern(options),
         SocketType::Pull => pull::pattern(options),
         SocketType::Push => push::pattern(options),
-        _ => unreachable!("no Kind has this type"),
         SocketType::XPub => xpub::pattern(options),
         SocketType::XSub => xsub::pattern(options),
     }

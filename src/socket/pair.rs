@@ -1,0 +1,117 @@
+//! PAIR: talks to one peer.
+
+use bytes::Bytes;
+
+use super::pattern::{Pattern, Sent};
+use super::pipes::Pipes;
+use super::{Kind, Receives, Sends, sealed};
+use crate::error::{ConnectError, RecvError, Refusal};
+use crate::message::Message;
+use crate::options::{Options, mark};
+use crate::pattern::{Balancer, FairQueue};
+use crate::peer::Rejection;
+use crate::slots::Id;
+use crate::zmtp::{PeerInfo, SocketType};
+
+/// One end of a link between two: sends to its only peer and receives from it, in any order.
+///
+/// A second peer is refused while the first is there: its connection is dropped, and a second
+/// [`connect`](super::Socket::connect) fails with [`Occupied`](ConnectError::Occupied). A peer that was connected to
+/// stays the only one until it is disconnected from, also while it is away.
+#[derive(Debug)]
+pub enum Pair {}
+
+impl sealed::Kind for Pair {
+    const TYPE: SocketType = SocketType::Pair;
+}
+
+impl Kind for Pair {}
+impl Sends for Pair {}
+impl Receives for Pair {}
+
+pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
+    Box::new(Pairing {
+        peer: None,
+        outgoing: Balancer::new(mark(options.send_hwm), false),
+        incoming: FairQueue::default(),
+    })
+}
+
+struct Pairing {
+    peer: Option<Id>,
+    /// Of one peer; it keeps for the next what the last one has not got.
+    outgoing: Balancer,
+    /// Of one peer, and of former ones whose messages are not all received.
+    incoming: FairQueue,
+}
+
+impl Pairing {
+    fn leave(&mut self, peer: Id) {
+        self.peer = self.peer.filter(|present| *present != peer);
+        self.outgoing.leave(peer);
+    }
+}
+
+impl Pattern for Pairing {
+    #[inline]
+    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
+        if self.outgoing.send(pipes, message) { Ok(Sent::Message) } else { Err(Refusal::Full) }
+    }
+
+    fn can_send(&self, _: &Pipes) -> bool {
+        self.outgoing.has_room()
+    }
+
+    #[inline]
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
+        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    }
+
+    fn can_recv(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    fn receives(&self) -> bool {
+        true
+    }
+
+    fn claim(&mut self, peer: Id, _: Option<Bytes>) -> Result<(), ConnectError> {
+        if self.peer.is_some() {
+            return Err(ConnectError::Occupied);
+        }
+        self.peer = Some(peer);
+        Ok(())
+    }
+
+    fn attach(&mut self, _: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
+        if *self.peer.get_or_insert(peer) == peer { Ok(()) } else { Err(Rejection::Occupied) }
+    }
+
+    fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
+        self.outgoing.join(pipes, peer);
+    }
+
+    fn readable(&mut self, peer: Id) {
+        self.incoming.join(peer);
+    }
+
+    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
+        self.outgoing.lose(pipes, peer, unsent, expected)
+    }
+
+    fn leave(&mut self, peer: Id) {
+        self.leave(peer);
+    }
+
+    fn gone(&mut self, peer: Id) {
+        self.leave(peer);
+    }
+
+    fn waiting(&self) -> usize {
+        self.outgoing.waiting()
+    }
+
+    fn drain(&mut self) -> Vec<Message> {
+        self.outgoing.drain()
+    }
+}

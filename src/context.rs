@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::engine::Reactor;
 pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup, behind as left_behind};
 use crate::error::{ContextError, OptionError};
+pub(crate) use crate::inproc::{Caller, Hub};
 use crate::lock::lock;
 use crate::message::Message;
 
@@ -37,6 +38,7 @@ struct Inner {
     reactors: Vec<Reactor>,
     /// The reactor of the next socket, counted on and on.
     next: AtomicUsize,
+    hub: Arc<Hub>,
     /// The sockets; none once the context is closed.
     members: Mutex<Option<Vec<Weak<dyn Member>>>>,
 }
@@ -74,6 +76,7 @@ impl Context {
         let members = lock(&self.0.members).take().unwrap_or_default();
         let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
         open.retain(|member| member.begin_close());
+        self.0.hub.close();
         let unsent = open.iter().flat_map(|member| member.finish_close(deadline)).collect();
         for reactor in &self.0.reactors {
             reactor.handle().wait_lingering(deadline);
@@ -85,6 +88,11 @@ impl Context {
     pub(crate) fn engine(&self) -> Engine {
         let next = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.reactors[next % self.0.reactors.len()].handle().clone()
+    }
+
+    /// The names that are bound within the context.
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        self.0.hub.clone()
     }
 
     /// Has the context close a socket when it is closed itself. False if it is closed already.
@@ -107,6 +115,7 @@ impl std::fmt::Debug for Context {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.hub.close();
         for reactor in &self.reactors {
             // Each socket has set its own limit to this.
             reactor.handle().wait_lingering(None);
@@ -141,6 +150,7 @@ impl ContextBuilder {
         Ok(Context(Arc::new(Inner {
             reactors,
             next: AtomicUsize::new(0),
+            hub: Arc::default(),
             members: Mutex::new(Some(Vec::new())),
         })))
     }

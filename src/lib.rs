@@ -66,6 +66,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod inproc;
 mod lock;
 mod message;
 mod options;

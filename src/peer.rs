@@ -33,6 +33,9 @@ pub(crate) trait Host: Send + Sync {
     /// said before it.
     fn exchange(&self, peer: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes;
 
+    /// As [`Host::exchange`], for a carrier in this process: gives it whole messages.
+    fn hand_over(&self, peer: Id, want: Want, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes;
+
     /// Messages have arrived, in so many octets. Leaves the vector empty and tells how many more may come; with none,
     /// reading stops until [`Carrier::resume`].
     fn deliver(&self, peer: Id, messages: &mut Vec<Message>, octets: usize) -> (usize, Wakes);
@@ -55,11 +58,21 @@ pub(crate) trait Host: Send + Sync {
     /// As [`Host::flush`]. False if there was nothing, and the socket need not be looked at until it asks for it again.
     fn look(&self) -> bool;
 
-    /// Whether a closed socket has nothing left to send; if not, the waker is called when it has.
+    /// Whether a closed socket has nothing left to send, or nobody to send it to; if not, the waker is called when that
+    /// is so.
     fn poll_drained(&self, waker: &Waker) -> bool;
 
     /// A closed socket lingers no longer: it drops what it still has, and ends its connections.
     fn settle(&self);
+}
+
+/// What a carrier in this process takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// So many messages at most.
+    pub(crate) room: usize,
+    /// The peer may have none left: if there is none now, the next one must not be kept waiting.
+    pub(crate) dry: bool,
 }
 
 /// A connection, as its socket sees it.
@@ -78,6 +91,11 @@ pub(crate) trait Carrier: Send + Sync {
 
     /// Who is on the other side, for people to read.
     fn describe(&self) -> String;
+
+    /// Whether the peer is in this process, so that it takes whole messages.
+    fn is_inproc(&self) -> bool {
+        false
+    }
 }
 
 /// What a socket has to tell a peer beside its messages. It goes out before messages that have not begun to.
@@ -218,9 +236,14 @@ impl Pace {
         self.last = Some(now);
     }
 
+    /// Whether something came from the peer since the last message was sent, so that the next is written at once.
+    pub(crate) fn answers(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
     /// Whether the first message of a batch is written at once.
     pub(crate) fn at_once(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        if std::mem::take(&mut self.heard) {
+        if self.answers() {
             return true;
         }
         let now = now();

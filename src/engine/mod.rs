@@ -135,6 +135,11 @@ impl Handle {
         self.0.attend();
     }
 
+    /// Has something done soon, with no lock held but the duty.
+    pub(crate) fn run(&self, order: impl FnOnce() + Send + 'static) {
+        self.0.command(Command::Run(Box::new(order)));
+    }
+
     /// The socket has begun to leave messages in its batches that it will perhaps not write itself.
     pub(crate) fn watch(&self, host: Arc<dyn Host>) {
         self.0.watch(host);
@@ -237,6 +242,8 @@ pub(crate) enum Command {
     HangUp(Id),
     /// Writing to a link has failed.
     Broken(Id, io::Error),
+    /// Something is to be done that could not be done where it was found.
+    Run(Box<dyn FnOnce() + Send>),
     Linger(Arc<dyn Host>, Option<Instant>, Lingering),
     /// A lingerer may have nothing left to send.
     Recheck(Id),

@@ -48,6 +48,7 @@ impl Turn {
             Command::Pump(link) => self.enlist(link, Link::unblock),
             Command::HangUp(link) => self.end(link, &End::HungUp, now),
             Command::Broken(link, error) => self.enlist(link, |link| link.break_off(error)),
+            Command::Run(order) => order(),
             Command::Linger(host, until, lingering) => self.linger(shared, (host, until, lingering), now),
             Command::Recheck(lingerer) => self.recheck(lingerer, now),
         }

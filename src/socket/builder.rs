@@ -44,7 +44,7 @@ impl<T: Kind> Builder<T> {
     pub fn build(self) -> Result<Socket<T>, BuildError> {
         self.options.check()?;
         let pattern = super::pattern(T::TYPE, &self.options);
-        let core = Core::new(self.context.engine(), self.options, T::TYPE, pattern);
+        let core = Core::new((self.context.engine(), self.context.hub()), self.options, T::TYPE, pattern);
         let member: Arc<dyn Member> = core.clone();
         if !self.context.enroll(Arc::downgrade(&member)) {
             return Err(BuildError::Closed);

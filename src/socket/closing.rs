@@ -33,8 +33,19 @@ impl State {
         self.pattern.waiting() == 0 && self.pipes.queued() == 0
     }
 
+    /// Whether there is nothing left to send, or nobody it could go to.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_drained() || self.is_alone()
+    }
+
+    /// Whether there is no peer, and none can come.
+    fn is_alone(&self) -> bool {
+        let listens = self.attachments.iter().any(|attachment| attachment.peer.is_none());
+        !listens && self.pipes.peers.iter().all(|(_, peer)| !peer.dialled && peer.carrier.is_none())
+    }
+
     pub(super) fn wake_draining(&mut self, wakes: &mut Wakes) {
-        if self.phase != Phase::Open && self.is_drained() {
+        if self.phase != Phase::Open && self.is_finished() {
             self.draining.wake_all(wakes);
         }
     }
@@ -80,7 +91,7 @@ impl Member for Core {
         let attachments = std::mem::take(&mut self.lock().attachments);
         for attachment in attachments {
             // Meanwhile what its wires had begun to write comes back.
-            self.engine.forget_now(attachment.key, ending);
+            self.forget(attachment.key, ending, true);
         }
         let mut state = self.lock();
         state.phase = Phase::Closed;
@@ -90,7 +101,7 @@ impl Member for Core {
     }
 }
 
-/// Ends when a closed socket has nothing left to send.
+/// Ends when a closed socket has nothing left to send, or nobody to send it to.
 struct Drain<'a> {
     core: &'a Core,
     ticket: Ticket,
@@ -103,7 +114,7 @@ impl Future for Drain<'_> {
         let this = &mut *self;
         let waker = context.waker().clone();
         let mut state = this.core.lock();
-        if state.is_drained() {
+        if state.is_finished() {
             return Poll::Ready(());
         }
         let before = state.draining.wait(&mut this.ticket, waker);

@@ -1,5 +1,6 @@
 //! [`Core`]: the state of a socket, one lock around it, and what is done once the lock is released.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Waker;
 
@@ -8,9 +9,10 @@ use bytes::Bytes;
 use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
 use super::stats::Stats;
-use crate::context::{Engine, Setup, left_behind};
-use crate::endpoint::{Address, Endpoint, EndpointError};
+use crate::context::{self, Caller, Engine, Hub, Setup, left_behind};
+use crate::endpoint::{Address, Endpoint, Inproc};
 use crate::error::{BindError, ConnectError, DetachError, RecvError, Refusal};
+use crate::inproc;
 use crate::lock::lock;
 use crate::message::Message;
 use crate::options::Options;
@@ -22,6 +24,7 @@ use crate::zmtp::{self, SocketType};
 /// A socket without its type.
 pub(crate) struct Core {
     pub(super) engine: Engine,
+    hub: Arc<Hub>,
     pub(super) options: Arc<Options>,
     pub(super) socket_type: SocketType,
     receives: bool,
@@ -63,9 +66,16 @@ pub(super) enum Phase {
 /// What became of `bind` or `connect`.
 pub(super) struct Attachment {
     endpoint: Endpoint,
-    pub(super) key: crate::context::Key,
+    pub(super) key: Key,
     /// The peer that `connect` made; none for `bind`.
-    peer: Option<Id>,
+    pub(super) peer: Option<Id>,
+}
+
+/// Who looks after an attachment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Key {
+    Engine(context::Key),
+    Inproc(inproc::Key),
 }
 
 impl Attachment {
@@ -77,7 +87,7 @@ impl Attachment {
 
 impl Core {
     pub(crate) fn new(
-        engine: Engine,
+        (engine, hub): (Engine, Arc<Hub>),
         options: Options,
         socket_type: SocketType,
         pattern: Box<dyn Pattern>,
@@ -99,6 +109,7 @@ impl Core {
         };
         Arc::new_cyclic(|this| Self {
             engine,
+            hub,
             options: Arc::new(options),
             socket_type,
             receives,
@@ -241,23 +252,40 @@ impl Core {
 
     pub(crate) fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint, BindError> {
         endpoint.check_bind()?;
-        check_carried(endpoint)?;
         if !self.is_open() {
             return Err(BindError::Closed);
+        }
+        if let Address::Inproc(name) = endpoint.address() {
+            return self.bind_inproc(endpoint, name);
         }
         let (listener, bound) = self.engine.open_listener(endpoint, &self.options)?;
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Err(BindError::Closed);
         }
-        let key = self.engine.listen(listener, self.setup());
+        let key = Key::Engine(self.engine.listen(listener, self.setup()));
         state.attachments.push(Attachment { endpoint: bound.clone(), key, peer: None });
         Ok(bound)
     }
 
+    fn bind_inproc(&self, endpoint: &Endpoint, name: &Inproc) -> Result<Endpoint, BindError> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(BindError::Closed);
+        }
+        let taken = || io::Error::from(io::ErrorKind::AddrInUse);
+        let key = self
+            .hub
+            .bind(name, self.caller())
+            .ok_or_else(|| BindError::Listen { endpoint: endpoint.clone(), source: taken() })?;
+        state.attachments.push(Attachment { endpoint: endpoint.clone(), key: Key::Inproc(key), peer: None });
+        drop(state);
+        self.hub.meet(name);
+        Ok(endpoint.clone())
+    }
+
     pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
         endpoint.check_connect()?;
-        check_carried(endpoint)?;
         let (connected, wakes) = self.change(|state, wakes| {
             if state.phase != Phase::Open {
                 return Err(ConnectError::Closed);
@@ -265,7 +293,8 @@ impl Core {
             if self.connects_once() && state.attachments.iter().any(|other| other.leads_to(endpoint)) {
                 return Ok(());
             }
-            let peer = state.pipes.insert(true);
+            let inproc = matches!(endpoint.address(), Address::Inproc(_));
+            let peer = state.pipes.insert(true, inproc);
             if let Err(error) = state.pattern.claim(peer, name) {
                 state.pipes.peers.remove(peer);
                 return Err(error);
@@ -276,12 +305,31 @@ impl Core {
             if !self.options.immediate {
                 state.writable(peer, wakes);
             }
-            let key = self.engine.dial(endpoint.clone(), peer, self.setup());
+            let key = match endpoint.address() {
+                Address::Inproc(name) => Key::Inproc(self.hub.dial(name, peer, self.caller())),
+                _ => Key::Engine(self.engine.dial(endpoint.clone(), peer, self.setup())),
+            };
             state.attachments.push(Attachment { endpoint: endpoint.clone(), key, peer: Some(peer) });
             Ok(())
         });
         wakes.wake();
+        if let Address::Inproc(name) = endpoint.address() {
+            self.hub.meet(name);
+        }
         connected
+    }
+
+    /// Ends what came of a `bind` or `connect`, at once or soon.
+    pub(super) fn forget(&self, key: Key, ending: Ending, at_once: bool) {
+        match key {
+            Key::Inproc(key) => self.hub.forget(key),
+            Key::Engine(key) if at_once => self.engine.forget_now(key, ending),
+            Key::Engine(key) => self.engine.forget(key, ending),
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { setup: self.setup(), engine: self.engine.clone() }
     }
 
     pub(crate) fn unbind(&self, endpoint: &Endpoint) -> Result<(), DetachError> {
@@ -309,7 +357,7 @@ impl Core {
             state.forsake(peer);
         }
         drop(state);
-        self.engine.forget_now(attachment.key, Ending::Abrupt);
+        self.forget(attachment.key, Ending::Abrupt, true);
         if let Some(peer) = attachment.peer {
             self.part(peer).wake();
             self.flush();
@@ -440,14 +488,6 @@ impl State {
             peer.dialled = false;
             peer.forsaken = true;
         }
-    }
-}
-
-/// Refuses an endpoint whose transport the engine does not carry.
-fn check_carried(endpoint: &Endpoint) -> Result<(), EndpointError> {
-    match endpoint.address() {
-        Address::Tcp(_) | Address::Ipc(_) => Ok(()),
-        Address::Inproc(_) => Err(EndpointError::UnsupportedTransport("inproc")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use super::core::{Core, Phase, State};
 use crate::message::Message;
-use crate::peer::{Carrier, Ending, Host, Rejection, Word};
+use crate::peer::{Carrier, Ending, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
 use crate::slots::Id;
 use crate::zmtp::PeerInfo;
@@ -39,6 +39,26 @@ impl Host for Core {
             state.wake_draining(wakes);
         };
         self.change(exchange).1
+    }
+
+    fn hand_over(&self, id: Id, want: Want, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes {
+        let hand_over = |state: &mut State, wakes: &mut Wakes| {
+            let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) else { return };
+            words.append(&mut peer.words);
+            let before = messages.len();
+            let opens = peer.outbox.hand_over(want.room, messages);
+            let taken = &messages[before..];
+            if want.dry && taken.is_empty() {
+                peer.pace.heard();
+            }
+            let octets = taken.iter().map(Message::byte_len).sum();
+            state.count_written(id, Written { messages: messages.len() - before, octets });
+            if opens {
+                state.writable(id, wakes);
+            }
+            state.wake_draining(wakes);
+        };
+        self.change(hand_over).1
     }
 
     fn deliver(&self, id: Id, messages: &mut Vec<Message>, octets: usize) -> (usize, Wakes) {
@@ -88,6 +108,7 @@ impl Host for Core {
                 }
             }
             state.wake_senders(wakes);
+            state.wake_draining(wakes);
         };
         self.change(part).1
     }
@@ -118,13 +139,13 @@ impl Host for Core {
 
     fn poll_drained(&self, waker: &Waker) -> bool {
         let mut state = self.lock();
-        let drained = state.is_drained();
-        if !drained {
+        let finished = state.is_finished();
+        if !finished {
             // Without a ticket to leave by: whoever asks stays until it is so, or until the socket is settled.
             let before = state.draining.wait(&mut Ticket::default(), waker.clone());
             debug_assert!(before.is_none(), "a new ticket had no waker before");
         }
-        drained
+        finished
     }
 
     fn settle(&self) {
@@ -143,7 +164,7 @@ impl Host for Core {
                 self.socket_type
             );
         }
-        attachments.iter().for_each(|attachment| self.engine.forget(attachment.key, ending));
+        attachments.iter().for_each(|attachment| self.forget(attachment.key, ending, false));
     }
 }
 
@@ -158,7 +179,7 @@ impl State {
         if self.phase == Phase::Closed {
             return Err(Rejection::Closed);
         }
-        let id = dialled.unwrap_or_else(|| self.pipes.insert(false));
+        let id = dialled.unwrap_or_else(|| self.pipes.insert(false, carrier.is_inproc()));
         let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
         peer.carrier = Some(carrier);
         if let Err(rejection) = self.pattern.attach(&mut self.pipes, id, info) {

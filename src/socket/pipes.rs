@@ -83,9 +83,10 @@ impl Pipes {
         }
     }
 
-    /// A new peer; `dialled` if `connect` made it.
-    pub(super) fn insert(&mut self, dialled: bool) -> Id {
-        let outbox = Outbox::new(self.send_mark, self.conflate);
+    /// A new peer; `dialled` if `connect` made it, `inproc` if it is in this process.
+    pub(super) fn insert(&mut self, dialled: bool, inproc: bool) -> Id {
+        let new = if inproc { Outbox::whole } else { Outbox::new };
+        let outbox = new(self.send_mark, self.conflate);
         let inbox = Inbox::new(self.recv_mark, self.conflate);
         self.peers.insert(Peer::new(outbox, inbox, dialled))
     }
@@ -202,10 +203,19 @@ impl Pipes {
             // A wire that is at work comes back for more by itself, and a peer without one has to wait for it.
             return;
         };
-        if ripe {
+        let at_once = if peer.outbox.is_whole() {
+            // A peer in this process takes what there is when it has nothing left, and says so if that was nothing.
+            if !ripe && !peer.pace.answers() {
+                return;
+            }
+            true
+        } else if ripe {
             peer.pace.flushed(Instant::now());
-        }
-        if !self.deferring && (ripe || peer.pace.at_once(Instant::now)) {
+            true
+        } else {
+            !self.deferring && peer.pace.at_once(Instant::now)
+        };
+        if at_once && !self.deferring {
             self.errands.add_pump(carrier.clone());
         } else if !std::mem::replace(&mut peer.dirty, true) {
             self.dirty.push(id);
@@ -241,7 +251,7 @@ impl pattern::Pipes for Pipes {
             self.stats.delivered += 1;
             peer.tally.delivered += 1;
         }
-        if peer.inbox.resumes() {
+        if peer.inbox.resumes() || (peer.outbox.is_whole() && peer.inbox.is_empty()) {
             let carrier = peer.carrier.clone();
             self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
         }

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use crate::lock::lock;
 use crate::message::Message;
-use crate::peer::{Carrier, Host, Rejection, Word};
+use crate::peer::{Carrier, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::{Id, Slots};
 use crate::zmtp::PeerInfo;
@@ -155,6 +155,10 @@ impl Host for Mock {
         }
         books.check();
         Wakes::default()
+    }
+
+    fn hand_over(&self, _: Id, _: Want, _: &mut Vec<Message>, _: &mut Vec<Word>) -> Wakes {
+        unreachable!("only whole messages are handed over")
     }
 
     fn deliver(&self, peer: Id, messages: &mut Vec<Message>, _octets: usize) -> (usize, Wakes) {

@@ -1,0 +1,319 @@
+//! Peers in the same process: messages move from one socket's queue to the other's, on the threads of the callers.
+//!
+//! A [`Hub`] knows the names that are bound in a context, and who waits for one; a [`Link`] joins two sockets.
+//!
+//! Messages wait in the outbox of the sender until the inbox of the receiver has run dry, and then move all at once: a
+//! busy pair meets once per batch, and the two high-water marks add up, as in libzmq. The receiver fetches them when it
+//! takes its last message. If there was nothing to fetch, the sender brings its next message by itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::endpoint::Inproc;
+use crate::engine::{Handle, Setup};
+use crate::lock::lock;
+use crate::message::Message;
+use crate::peer::{Carrier, Host, Rejection, Want, Word};
+use crate::pipe::{Flight, Wakes};
+use crate::slots::Id;
+use crate::zmtp::PeerInfo;
+
+/// The names of a context.
+#[derive(Default)]
+pub(crate) struct Hub(Mutex<Names>);
+
+#[derive(Default)]
+struct Names {
+    next: u64,
+    bound: HashMap<Inproc, Binding>,
+    /// In the order of their making, which is that of service.
+    dials: Vec<Dial>,
+}
+
+/// Names one `bind` or `connect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key(u64);
+
+/// A socket at a name, or on its way to one.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) setup: Arc<Setup>,
+    /// Does what must not be done at once.
+    pub(crate) engine: Handle,
+}
+
+struct Binding {
+    key: Key,
+    caller: Caller,
+}
+
+struct Dial {
+    key: Key,
+    name: Inproc,
+    /// The peer that `connect` made.
+    peer: Id,
+    caller: Caller,
+    /// The present connection.
+    link: Option<Arc<Link>>,
+}
+
+impl Hub {
+    /// Binds a socket to a name. `None` if the name is taken. [`Hub::meet`] is to be called next, with no lock held.
+    pub(crate) fn bind(&self, name: &Inproc, caller: Caller) -> Option<Key> {
+        let names = &mut *lock(&self.0);
+        if names.bound.contains_key(name) {
+            return None;
+        }
+        let key = names.new_key();
+        names.bound.insert(name.clone(), Binding { key, caller });
+        Some(key)
+    }
+
+    /// Has a socket's peer connected to whoever is bound to a name, now and again. [`Hub::meet`] is to be called next,
+    /// with no lock held.
+    pub(crate) fn dial(&self, name: &Inproc, peer: Id, caller: Caller) -> Key {
+        let names = &mut *lock(&self.0);
+        let key = names.new_key();
+        names.dials.push(Dial { key, name: name.clone(), peer, caller, link: None });
+        key
+    }
+
+    /// Connects those who wait for a name with who is bound to it. Who is turned away waits on, until somebody else has
+    /// left.
+    pub(crate) fn meet(self: &Arc<Self>, name: &Inproc) {
+        let mut refused = Vec::new();
+        while let Some(link) = self.introduce(name, &refused) {
+            if let Err(rejection) = link.join() {
+                log::warn!("inproc://{name}: a peer was refused: {rejection}");
+                refused.push(link.dial);
+                self.release(link.dial);
+            }
+        }
+    }
+
+    /// Ends a `bind` or a `connect`, with all connections that came of it.
+    pub(crate) fn forget(self: &Arc<Self>, key: Key) {
+        let links = lock(&self.0).forget(key);
+        links.iter().for_each(|link| link.end());
+    }
+
+    /// Nobody can bind any more: those who wait are told that they wait in vain.
+    pub(crate) fn close(&self) {
+        let waiting: Vec<Dial> = {
+            let dials = &mut lock(&self.0).dials;
+            let (waiting, linked) = std::mem::take(dials).into_iter().partition(|dial| dial.link.is_none());
+            *dials = linked;
+            waiting
+        };
+        for dial in waiting {
+            dial.caller.setup.host.abandon(dial.peer).wake();
+        }
+    }
+
+    fn introduce(self: &Arc<Self>, name: &Inproc, refused: &[Key]) -> Option<Arc<Link>> {
+        lock(&self.0).introduce(self, name, refused)
+    }
+
+    /// The link of a dial is over.
+    fn release(&self, key: Key) {
+        if let Some(dial) = lock(&self.0).dials.iter_mut().find(|dial| dial.key == key) {
+            dial.link = None;
+        }
+    }
+}
+
+impl Names {
+    fn new_key(&mut self) -> Key {
+        self.next += 1;
+        Key(self.next)
+    }
+
+    /// The next pair that is not connected, as a link that has yet to join the two.
+    fn introduce(&mut self, hub: &Arc<Hub>, name: &Inproc, refused: &[Key]) -> Option<Arc<Link>> {
+        let binding = self.bound.get(name)?;
+        let ours = &binding.caller.setup.config;
+        let waits = |dial: &&mut Dial| {
+            let theirs = &dial.caller.setup.config;
+            let legal = ours.socket_type.accepts(theirs.socket_type);
+            dial.name == *name && dial.link.is_none() && legal && !refused.contains(&dial.key)
+        };
+        let dial = self.dials.iter_mut().find(waits)?;
+        let link = Arc::new(Link {
+            hub: hub.clone(),
+            binding: binding.key,
+            dial: dial.key,
+            dialled: dial.peer,
+            name: name.clone(),
+            ends: [binding.caller.clone(), dial.caller.clone()],
+            state: Mutex::default(),
+        });
+        dial.link = Some(link.clone());
+        Some(link)
+    }
+
+    /// The links that end with this.
+    fn forget(&mut self, key: Key) -> Vec<Arc<Link>> {
+        self.bound.retain(|_, binding| binding.key != key);
+        let concerned =
+            |dial: &Dial| dial.link.clone().filter(|link| link.binding == key || link.dial == key);
+        let links = self.dials.iter().filter_map(concerned).collect();
+        self.dials.retain(|dial| dial.key != key);
+        links
+    }
+}
+
+/// A connection between two sockets.
+///
+/// Its lock is taken before that of a core, as that of a wire is, and never while another link's is held.
+struct Link {
+    hub: Arc<Hub>,
+    binding: Key,
+    dial: Key,
+    dialled: Id,
+    name: Inproc,
+    /// The one that bound, and the one that connected.
+    ends: [Caller; 2],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The peers that the two ends are to each other, while they are connected.
+    peers: Option<[Id; 2]>,
+    over: bool,
+    /// Messages on their way; empty but for a moment, and kept for its memory.
+    transit: Vec<Message>,
+}
+
+const BOUND: usize = 0;
+const DIALLED: usize = 1;
+
+impl Link {
+    /// Makes the two known to each other.
+    fn join(self: &Arc<Self>) -> Result<(), Rejection> {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        if state.over {
+            return Ok(());
+        }
+        let [binder, dialler] = [BOUND, DIALLED].map(|end| self.host(end));
+        let (bound, woken) = binder.attach(None, &self.info(DIALLED), self.carrier(BOUND))?;
+        wakes.append(woken);
+        match dialler.attach(Some(self.dialled), &self.info(BOUND), self.carrier(DIALLED)) {
+            Ok((dialled, woken)) => {
+                wakes.append(woken);
+                state.peers = Some([bound, dialled]);
+            }
+            Err(rejection) => {
+                wakes.append(binder.lose(bound, &mut Flight::default()));
+                wakes.append(binder.part(bound));
+                drop(state);
+                wakes.wake();
+                return Err(rejection);
+            }
+        }
+        drop(state);
+        wakes.wake();
+        [BOUND, DIALLED].into_iter().for_each(|end| self.pump(end));
+        Ok(())
+    }
+
+    /// Moves messages that this end has sent, as far as the other has room.
+    fn pump(&self, from: usize) {
+        let to = 1 - from;
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        let State { peers: Some(peers), transit, .. } = &mut *state else { return };
+        let mut room = self.host(to).room(peers[to]);
+        let mut dry = true;
+        while room > 0 {
+            let mut words = Vec::new();
+            wakes.append(self.host(from).hand_over(peers[from], Want { room, dry }, transit, &mut words));
+            transit.splice(..0, words.into_iter().map(spell));
+            if transit.is_empty() {
+                break;
+            }
+            dry = false;
+            let octets = transit.iter().map(Message::byte_len).sum();
+            let (left, woken) = self.host(to).deliver(peers[to], transit, octets);
+            wakes.append(woken);
+            room = left;
+        }
+        drop(state);
+        wakes.wake();
+    }
+
+    /// The connection is over: each end has back what the other has not taken. Whoever waits for the name is next.
+    fn end(&self) {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        if std::mem::replace(&mut state.over, true) {
+            return;
+        }
+        for (end, peer) in state.peers.take().into_iter().flatten().enumerate() {
+            wakes.append(self.host(end).lose(peer, &mut Flight::default()));
+            wakes.append(self.host(end).part(peer));
+        }
+        drop(state);
+        wakes.wake();
+        self.hub.release(self.dial);
+        self.hub.meet(&self.name);
+    }
+
+    fn host(&self, end: usize) -> &dyn Host {
+        &*self.ends[end].setup.host
+    }
+
+    /// What an end would say of itself in a handshake.
+    fn info(&self, end: usize) -> PeerInfo {
+        let config = &self.ends[end].setup.config;
+        let told = config.socket_type.tells_identity();
+        let identity = if told { config.identity.clone() } else { bytes::Bytes::new() };
+        PeerInfo { socket_type: config.socket_type, identity, minor: 1 }
+    }
+
+    fn carrier(self: &Arc<Self>, end: usize) -> Arc<dyn Carrier> {
+        Arc::new(End { link: self.clone(), end })
+    }
+}
+
+/// One end of a link.
+struct End {
+    link: Arc<Link>,
+    end: usize,
+}
+
+impl Carrier for End {
+    fn pump(&self) {
+        self.link.pump(self.end);
+    }
+
+    fn trim(&self) {}
+
+    fn resume(&self) {
+        self.link.pump(1 - self.end);
+    }
+
+    fn hang_up(&self) {
+        // Whoever calls this may be in the middle of moving messages, and hold the lock.
+        let link = self.link.clone();
+        self.link.ends[self.end].engine.run(move || link.end());
+    }
+
+    fn describe(&self) -> String {
+        format!("inproc://{}", self.link.name)
+    }
+
+    fn is_inproc(&self) -> bool {
+        true
+    }
+}
+
+/// A word as the message that says it.
+fn spell(word: Word) -> Message {
+    match word {
+        Word::Subscribe(topic) => Message::subscription(true, &topic),
+        Word::Cancel(topic) => Message::subscription(false, &topic),
+        Word::Greet(message) => message,
+    }
+}

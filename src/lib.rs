@@ -23,7 +23,7 @@
 //!
 //! - A [`Context`] owns the I/O threads. One is enough for a program.
 //! - A [`Socket`] binds and connects to any number of [`Endpoint`]s and heals its connections by itself. What it does
-//!   is its type: [`Push`] spreads messages over its peers, [`Pull`] collects them.
+//!   is its type, of which there are eleven: the [guide] says which is for what.
 //! - A [`Message`] has one or more parts and travels as one value.
 //!
 //! # Four ways to wait
@@ -36,19 +36,12 @@
 //! All of them may be used on one socket at the same time, from any number of threads and tasks. Dropping a future
 //! loses nothing.
 //!
-//! # How much is queued
+//! # How much is queued, and what is lost
 //!
-//! Each peer has a queue of its own in each direction, with a high-water mark that counts whole messages, exactly. A
-//! full peer is passed over; when all are full, sending waits. A full receiver stops reading, and the sender feels it.
-//! Besides these, the operating system buffers some hundred kilobytes per connection: what lies there is counted as
-//! written.
-//!
-//! # What is lost when
-//!
-//! While a connection lasts, nothing. When one is lost, what its peer had not wholly been given goes to another peer,
-//! or waits for the return of the lost one. What had been given to the operating system may have arrived or not:
-//! [`Stats::unconfirmed`] counts it. [`Socket::close`] hands back what is unsent; a dropped socket goes on sending for
-//! its [`linger`](Builder::linger) time and writes to the [log] how much it then gives up.
+//! Each peer has a queue of its own in each direction, with a high-water mark that counts whole messages, exactly. While
+//! a connection lasts nothing is lost unless a socket is there to drop it, as [`Pub`] is; and whatever is dropped is
+//! counted. What a lost peer had not wholly been given goes to another, or waits for its return, where the type allows
+//! it. The [guide] has the details.
 //!
 //! # What strangers can do
 //!
@@ -66,6 +59,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod inproc;
 mod lock;
 mod message;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the crate. Each may name itself and those before it; `lib.rs` may name all.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "lock",
     "slots",
     "message",
@@ -26,6 +26,7 @@ const ORDER: [&str; 20] = [
     "poller",
     "proxy",
     "fuzzing",
+    "guide",
 ];
 /// The modules that decide and never act: bytes, messages and the time are their arguments.
 const PURE: [&str; 7] = ["slots", "message", "zmtp", "pipe", "pattern", "peer", "session"];

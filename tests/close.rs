@@ -177,6 +177,32 @@ fn close_hands_back_nothing_when_all_is_sent() {
 }
 
 #[test]
+fn closing_can_be_awaited_and_given_up() {
+    within(PATIENCE, || {
+        const MESSAGES: u32 = 5000;
+        let ctx = Context::new().unwrap();
+        for given_up in [false, true] {
+            let pull = ctx.socket::<Pull>().build().unwrap();
+            let push = ctx.socket::<Push>().send_hwm(0).build().unwrap();
+            push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+            (0..MESSAGES).for_each(|number| push.send(numbered(0, number, 1000)).unwrap());
+            let closing = push.close_async();
+            assert_eq!(push.try_send("late").unwrap_err().reason(), Refusal::Closed);
+            if given_up {
+                drop(closing);
+                assert_receives(&pull, MESSAGES);
+            } else {
+                thread::scope(|scope| {
+                    scope.spawn(|| assert_receives(&pull, MESSAGES));
+                    futures_executor::block_on(closing);
+                });
+                assert_eq!((push.stats().written, push.stats().queued), (u64::from(MESSAGES), 0));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_closed_socket_refuses_everything_and_says_so() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();

@@ -28,10 +28,15 @@ pub(crate) use self::tcp::{Host, Tcp};
 /// | `ipc://jobs`, `ipc://./jobs` | the same in the current directory | the same |
 /// | `ipc://@jobs` | on this abstract name, which is in no directory; on Linux only | to it |
 /// | `ipc://*` | on a file in a new directory of its own; both are removed in the end | refused |
+/// | `inproc://jobs` | on this name, within the context | to the socket that is bound to it, now or later |
 ///
 /// `ipc` is for processes of one machine, by Unix domain sockets. A path has at most 107 octets (103 where the system
 /// has no room for more). A file that a listener has left behind when it was killed is taken over; the file of one that
 /// listens is not, and nothing that is not a socket is touched.
+///
+/// `inproc` is for sockets of one [`Context`](crate::Context): messages pass from thread to thread as they are. A name has
+/// up to 256 octets and belongs to one socket at a time. Who connects to a name that nobody is bound to waits, and does so
+/// again when the other has left.
 ///
 /// Parsing is strict. What is allowed only for `bind` or only for `connect` is checked there; everything else that is
 /// wrong is refused here, by an [`EndpointError`] that names the fault.

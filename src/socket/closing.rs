@@ -101,6 +101,43 @@ impl Member for Core {
     }
 }
 
+/// Closes a socket once all it has is sent. If this is dropped before, the rest is sent in the background, as for a
+/// socket that is dropped.
+pub(super) struct Closing<'a> {
+    /// Gone once there is nothing left to do.
+    drain: Option<Drain<'a>>,
+}
+
+impl<'a> Closing<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        let drain = core.begin_close().then(|| Drain { core, ticket: Ticket::default() });
+        Self { drain }
+    }
+}
+
+impl Future for Closing<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Some(drain) = &mut self.drain else { return Poll::Ready(()) };
+        let core = drain.core;
+        let drained = Pin::new(drain).poll(context);
+        if drained.is_ready() {
+            self.drain = None;
+            core.settle();
+        }
+        drained
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if let Some(drain) = &self.drain {
+            drain.core.linger();
+        }
+    }
+}
+
 /// Ends when a closed socket has nothing left to send, or nobody to send it to.
 struct Drain<'a> {
     core: &'a Core,

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::builder::Builder;
+use self::closing::Closing;
 use self::core::Core;
 pub use self::dealer::Dealer;
 pub use self::pair::Pair;
@@ -220,6 +221,14 @@ impl<T: Kind> Socket<T> {
             return Closed::default();
         }
         Closed { unsent: self.core.finish_close(Instant::now().checked_add(timeout)) }
+    }
+
+    /// Closes the socket, and waits until what was accepted is sent. Runs under any executor.
+    ///
+    /// The socket is closed from the call on. The future has no timeout of its own: dropping it leaves the rest to be
+    /// sent in the background, as for a socket that is dropped. Closing twice does nothing.
+    pub fn close_async(&self) -> impl Future<Output = ()> + Send + Unpin {
+        Attended::new(&self.core, Closing::new(&self.core))
     }
 
     /// The type of the socket, as a value.

@@ -1,0 +1,102 @@
+//! Which socket for which job, how much is queued, and what is lost when.
+//!
+//! # Which socket for which job
+//!
+//! | you want to | use | example |
+//! |---|---|---|
+//! | spread jobs over workers, and collect results | [`Push`] to [`Pull`] | `pipeline` |
+//! | tell everybody who is interested | [`Pub`] to [`Sub`] | `weather` |
+//! | ask, and wait for the answer | [`Req`] to [`Rep`] | `rpc` |
+//! | ask many things at once, or serve without taking turns | [`Dealer`] to [`Rep`] or [`Router`] | `workers` |
+//! | choose who gets what: the least busy worker, the owner of a session | [`Router`] to [`Dealer`] or [`Req`] | `workers` |
+//! | join two threads or processes, and nobody else | [`Pair`] to [`Pair`] | |
+//! | stand between publishers and subscribers | [`XSub`] and [`XPub`] | `telemetry` |
+//!
+//! Which types can be peers is the same as everywhere in ZeroMQ; others are refused in the handshake, on both sides:
+//!
+//! | | peers |
+//! |---|---|
+//! | PUSH | PULL |
+//! | PUB, XPUB | SUB, XSUB |
+//! | REQ | REP, ROUTER |
+//! | REP | REQ, DEALER |
+//! | DEALER | REP, DEALER, ROUTER |
+//! | ROUTER | REQ, DEALER, ROUTER |
+//! | PAIR | PAIR |
+//!
+//! Who binds and who connects does not depend on the type. As a rule the side that stays binds, and the side that comes
+//! and goes connects: it keeps trying, and has its subscriptions and its queue back by itself.
+//!
+//! ## Requests
+//!
+//! [`Req`] and [`Rep`] take turns: one question, one answer. That is the easiest to get right, and one slow answer holds
+//! up all the others of a REP. [`Dealer`] and [`Router`] do not take turns. A message then carries an envelope, the parts
+//! before the first empty one, by which answers find their way back: a REQ puts an empty part before its question, a ROUTER
+//! puts the routing id of the peer before what it receives, and a REP keeps all that and puts it before its answer. A
+//! DEALER that talks to a REP sends the empty part itself.
+//!
+//! A REQ whose peer dies hears of it at once ([`RecvError::PeerLost`]); [`Socket::request`] adds a timeout and leaves the
+//! socket ready for the next try. Whether the question was worked on before the peer died nobody knows: make questions
+//! harmless to repeat, or number them.
+//!
+//! # High-water marks
+//!
+//! Each peer has a queue of its own in each direction. The marks [`send_hwm`](Builder::send_hwm) and
+//! [`recv_hwm`](Builder::recv_hwm) are the most messages in one of them, 1000 by default, counted exactly; zero means no
+//! limit. They count messages and not bytes: a thousand messages of a megabyte are a gigabyte.
+//!
+//! Between two processes the operating system buffers, besides, some hundred kilobytes per connection. On `inproc` there
+//! is nothing between the two queues: the marks of both ends add up.
+//!
+//! When a receiver does not keep up, its queue fills, then the buffers of the system, then the queue of the sender. What
+//! then happens is a matter of the sender's type:
+//!
+//! | | a peer is full | all are full, or there is none |
+//! |---|---|---|
+//! | PUSH, DEALER | others get its share | `send` waits |
+//! | PAIR | | `send` waits |
+//! | REQ | another is asked | `send` waits |
+//! | REP | the answer is dropped and counted | |
+//! | PUB, XPUB | that peer misses it, which is counted; or as [`Overflow`] says | a message for nobody is dropped and counted |
+//! | XSUB | the same for what is not a subscription | the same |
+//! | ROUTER | `send` waits; or drops, unless [`mandatory`](Builder::mandatory) | [`Refusal::Unroutable`] |
+//!
+//! A full queue takes messages again when half of it is written, so that a waiting sender is woken for many messages and
+//! not for each one.
+//!
+//! # What is lost when
+//!
+//! While a connection lasts, nothing but what the table above says is dropped. A connection that is lost takes with it
+//! what the operating system had of it; no library can know whether that has arrived, and [`Stats::unconfirmed`] counts
+//! it. What had not been given to the system wholly is still here:
+//!
+//! | | what a lost peer had not been sent |
+//! |---|---|
+//! | PUSH, DEALER | goes to another peer, or waits for one |
+//! | PAIR | waits for the next peer |
+//! | REQ | a question goes to another peer; one that was sent wholly fails with [`RecvError::PeerLost`] |
+//! | REP | the answer is dropped and counted |
+//! | PUB, XPUB, XSUB | is dropped and counted; a subscriber that comes back gets what is published from then on |
+//! | ROUTER | is dropped and counted, but for a peer that was [connected to by name](Socket::connect_as) |
+//!
+//! What had come from a lost peer can still be received. A message of several parts arrives whole or not at all.
+//!
+//! [`Socket::close`] waits for what is unsent, and hands back what could not be sent in time. A socket that is dropped
+//! goes on sending in the background for its [`linger`](Builder::linger) time, 30 s by default, and the last handle of a
+//! [`Context`] waits for that. What was received and not taken is dropped with the socket.
+//!
+//! Subscriptions and publications cross: what is published before a subscription has arrived is not for that subscriber.
+//! [`Socket::wait_subscribed`] waits until it has.
+//!
+//! All of it is counted in [`Stats`], by reason.
+
+#[cfg(doc)]
+use crate::context::Context;
+#[cfg(doc)]
+use crate::error::{RecvError, Refusal};
+#[cfg(doc)]
+use crate::options::Overflow;
+#[cfg(doc)]
+use crate::socket::{
+    Builder, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Socket, Stats, Sub, XPub, XSub,
+};

@@ -195,6 +195,9 @@ pub enum ConnectError {
     /// A PAIR socket has its one peer already.
     #[error("the socket has its one peer already: disconnect that one, or use another socket")]
     Occupied,
+    /// The routing id for the peer is none.
+    #[error(transparent)]
+    RoutingId(#[from] OptionError),
     /// The routing id for the peer is taken by another one.
     #[error("another peer has this routing id already")]
     RoutingIdTaken,

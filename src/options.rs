@@ -158,15 +158,21 @@ impl Options {
                 OptionError::within(option, bytes, 1..=MAX_INT)?;
             }
         }
-        OptionError::within("routing_id", self.routing_id.len(), 0..=ROUTING_ID_MAX)?;
-        if self.routing_id.first() == Some(&0) {
-            OptionError::within("routing_id[0]", 0, 1..=255)?; // those that begin with zero are made by ROUTERs
+        if !self.routing_id.is_empty() {
+            check_routing_id(&self.routing_id)?;
         }
         for topic in &self.topics {
             OptionError::within("subscribe", topic.len(), 0..=TOPIC_MAX)?;
         }
         self.keepalive.check()
     }
+}
+
+/// Checks a routing id (37/ZMTP, The Identity Property).
+pub(crate) fn check_routing_id(id: &[u8]) -> Result<(), OptionError> {
+    OptionError::within("routing_id", id.len(), 1..=ROUTING_ID_MAX)?;
+    // Those that begin with zero are made by ROUTERs.
+    OptionError::within("routing_id[0]", usize::from(id[0]), 1..=255)
 }
 
 /// The most messages a queue may hold for a high-water mark of `hwm`, zero being no limit.
@@ -243,8 +249,8 @@ impl Default for Keepalive {
     }
 }
 
-/// The longest routing id (37/ZMTP, The Identity Property).
-pub(crate) const ROUTING_ID_MAX: usize = 255;
+/// The longest routing id.
+const ROUTING_ID_MAX: usize = 255;
 /// The longest topic of a subscription. It has to fit into the longest command that we take.
 pub(crate) const TOPIC_MAX: usize = 16_000;
 /// The shortest time that the event loop can measure out; less would have it spin.
@@ -277,7 +283,7 @@ mod tests {
     #[test]
     fn each_option_is_refused_by_name() {
         type Spoil = fn(&mut Options);
-        let table: [(&str, Spoil); 13] = [
+        let table: [(&str, Spoil); 16] = [
             ("reconnect_interval", |o| o.reconnect_interval = Duration::ZERO),
             ("reconnect_max", |o| o.reconnect_max = o.reconnect_interval - TICK),
             ("connect_timeout", |o| o.connect_timeout = Some(Duration::ZERO)),
@@ -287,6 +293,9 @@ mod tests {
             ("backlog", |o| o.backlog = 1 << 31),
             ("send_buffer", |o| o.send_buffer = Some(0)),
             ("recv_buffer", |o| o.recv_buffer = Some(MAX_INT + 1)),
+            ("routing_id", |o| o.routing_id = vec![1; 256].into()),
+            ("routing_id[0]", |o| o.routing_id = vec![0, 1].into()),
+            ("subscribe", |o| o.topics = vec![Bytes::new(), vec![0; TOPIC_MAX + 1].into()]),
             ("keepalive.idle", |o| o.keepalive.idle = Duration::from_millis(999)),
             ("keepalive.interval", |o| o.keepalive.interval = Duration::from_secs(32_768)),
             ("keepalive.retries", |o| o.keepalive.retries = 0),

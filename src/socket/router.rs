@@ -12,7 +12,7 @@ use super::{Builder, Identifies, Kind, Receives, Sends, Socket, sealed};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{ConnectError, RecvError, Refusal};
 use crate::message::Message;
-use crate::options::{Options, ROUTING_ID_MAX};
+use crate::options::{Options, check_routing_id};
 use crate::pattern::{FairQueue, Pipes as _};
 use crate::peer::{Rejection, Word};
 use crate::slots::Id;
@@ -77,14 +77,16 @@ impl Socket<Router> {
     ///
     /// # Errors
     ///
-    /// When the endpoint makes no sense, or another peer has this id. A routing id has 1 to 255 bytes; anything else is
-    /// taken as well, and cannot be sent to.
+    /// When the endpoint makes no sense, the id is not one of 1 to 255 bytes of which the first is not zero, or another
+    /// peer has it.
     pub fn connect_as<E>(&self, endpoint: E, routing_id: impl Into<Bytes>) -> Result<(), ConnectError>
     where
         E: TryInto<Endpoint>,
         EndpointError: From<E::Error>,
     {
-        self.core.connect(&super::parse(endpoint)?, Some(routing_id.into()))
+        let id = routing_id.into();
+        check_routing_id(&id)?;
+        self.core.connect(&super::parse(endpoint)?, Some(id))
     }
 }
 
@@ -184,7 +186,7 @@ impl Pattern for Routing {
     }
 
     fn claim(&mut self, peer: Id, name: Option<Bytes>) -> Result<(), ConnectError> {
-        let Some(id) = name.filter(|id| (1..=ROUTING_ID_MAX).contains(&id.len())) else { return Ok(()) };
+        let Some(id) = name else { return Ok(()) };
         if self.routes.contains_key(&id) {
             return Err(ConnectError::RoutingIdTaken);
         }

@@ -473,6 +473,12 @@ impl State {
         }
     }
 
+    /// A peer is gone: also who waits for no other has to look again, for what is for that peer is now refused.
+    pub(super) fn wake_all_senders(&mut self, wakes: &mut Wakes) {
+        self.senders.wake_all(wakes);
+        self.watchers.wake_all(wakes);
+    }
+
     /// So many messages have come.
     pub(super) fn wake_receivers(&mut self, count: usize, wakes: &mut Wakes) {
         if count > 0 {

@@ -107,7 +107,7 @@ impl Host for Core {
                     state.pipes.peers.remove(id);
                 }
             }
-            state.wake_senders(wakes);
+            state.wake_all_senders(wakes);
             state.wake_draining(wakes);
         };
         self.change(part).1
@@ -247,7 +247,7 @@ impl State {
             return;
         }
         self.take_back(id, unsent, expected);
-        self.wake_senders(wakes);
+        self.wake_all_senders(wakes);
         if self.pattern.can_recv() {
             self.wake_receivers(usize::MAX, wakes);
         }

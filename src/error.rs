@@ -111,6 +111,21 @@ pub enum RequestError {
     Unanswered(#[from] RecvError),
 }
 
+/// Why a proxy ended without being told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// One of the two sockets was closed, or its context.
+    #[error("a socket of the proxy is closed: join others")]
+    Closed,
+    /// One of the two sockets could not receive, for a reason that no waiting helps.
+    #[error("the proxy cannot receive: {0}")]
+    Receive(#[source] RecvError),
+    /// One of the two sockets could not send, for a reason that no waiting helps.
+    #[error("the proxy cannot send: {0}")]
+    Send(#[source] Refusal),
+}
+
 /// Why a subscription was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -350,6 +365,7 @@ mod tests {
         fn check<E: std::error::Error + Send + Sync + 'static>() {}
         check::<SendError>();
         check::<RecvError>();
+        check::<ProxyError>();
         check::<WaitError>();
         check::<BindError>();
         check::<ConnectError>();

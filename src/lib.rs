@@ -25,6 +25,7 @@
 //! - A [`Socket`] binds and connects to any number of [`Endpoint`]s and heals its connections by itself. What it does
 //!   is its type, of which there are eleven: the [guide] says which is for what.
 //! - A [`Message`] has one or more parts and travels as one value.
+//! - A [`Proxy`] joins two sockets, so that peers need to know only the place in the middle.
 //!
 //! # Four ways to wait
 //!
@@ -67,6 +68,7 @@ mod options;
 mod pattern;
 mod peer;
 mod pipe;
+mod proxy;
 mod session;
 mod slots;
 mod socket;
@@ -76,11 +78,12 @@ mod zmtp;
 pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{
-    BindError, BuildError, Closed, ConnectError, ContextError, DetachError, OptionError, RecvError, Refusal,
-    RequestError, SendError, SubscribeError, WaitError,
+    BindError, BuildError, Closed, ConnectError, ContextError, DetachError, OptionError, ProxyError,
+    RecvError, Refusal, RequestError, SendError, SubscribeError, WaitError,
 };
 pub use message::{Message, Parts};
 pub use options::{Keepalive, Overflow, Verbosity};
+pub use proxy::{Control, Flow, Held, Proxy, ProxyStats};
 pub use socket::{
     Builder, Conflates, Dealer, Dropped, Identifies, Iter, Kind, Pair, Pub, Publishes, Pull, Push, Receives,
     Rep, Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub, XPubEvent, XSub,

@@ -62,6 +62,11 @@ pub(crate) struct Key(u64);
 pub(crate) struct Handle(Arc<Shared>);
 
 impl Handle {
+    /// Whether both are one reactor.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Listens on an endpoint, and tells which one that is when the system had a choice.
     pub(crate) fn open_listener(
         &self,

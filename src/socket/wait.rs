@@ -59,7 +59,7 @@ impl Drop for Sending<'_> {
 }
 
 /// Waits for a message.
-pub(super) struct Receiving<'a> {
+pub(crate) struct Receiving<'a> {
     core: &'a Core,
     ticket: Ticket,
 }

@@ -103,19 +103,19 @@ impl Member for Core {
 
 /// Closes a socket once all it has is sent. If this is dropped before, the rest is sent in the background, as for a
 /// socket that is dropped.
-pub(super) struct Closing<'a> {
+pub(super) struct Draining<'a> {
     /// Gone once there is nothing left to do.
     drain: Option<Drain<'a>>,
 }
 
-impl<'a> Closing<'a> {
+impl<'a> Draining<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
         let drain = core.begin_close().then(|| Drain { core, ticket: Ticket::default() });
         Self { drain }
     }
 }
 
-impl Future for Closing<'_> {
+impl Future for Draining<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -130,7 +130,7 @@ impl Future for Closing<'_> {
     }
 }
 
-impl Drop for Closing<'_> {
+impl Drop for Draining<'_> {
     fn drop(&mut self) {
         if let Some(drain) = &self.drain {
             drain.core.linger();

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::builder::Builder;
-use self::closing::Closing;
+use self::closing::Draining;
 use self::core::Core;
 pub use self::dealer::Dealer;
 pub(crate) use self::end::{Closing, End, Room};
@@ -231,7 +231,7 @@ impl<T: Kind> Socket<T> {
     /// The socket is closed from the call on. The future has no timeout of its own: dropping it leaves the rest to be
     /// sent in the background, as for a socket that is dropped. Closing twice does nothing.
     pub fn close_async(&self) -> impl Future<Output = ()> + Send + Unpin {
-        Attended::new(&self.core, Closing::new(&self.core))
+        Attended::new(&self.core, Draining::new(&self.core))
     }
 
     /// The type of the socket, as a value.

@@ -1,10 +1,16 @@
-//! The benchmark peer: one role of a throughput or memory measurement per process.
+//! The benchmark peer: one role of a throughput, latency or memory measurement per process.
 //!
 //! ```text
 //! perf local_thr    <bind>    <size> <count>        PULL; the clock starts at the first message
 //! perf remote_thr   <connect> <size> <count>        PUSH; ends once everything is flushed
+//! perf local_lat    <bind>    <size> <count>        REP; sends back what it gets
+//! perf remote_lat   <connect> <size> <count>        REQ; prints half round trips
+//! perf pub          <bind>    <size> <count> <n>    PUB; waits for n subscribers, then publishes
+//! perf sub          <connect> <size> <count>        SUB; ends at the last message or at the END marker
 //! perf fan_push     <bind>    <size> <count> <n>    PUSH; waits for n peers, then sends to them in turn
 //! perf fan_pull     <connect> <size> <count>        PULL; ends at the END marker
+//! perf inproc_thr   <size> <count>                  PUSH and PULL on two threads of one process
+//! perf inproc_lat   <size> <count>                  REQ and REP on two threads of one process
 //! perf idle_bind    <bind>                          PULL; idles until stdin closes
 //! perf idle_connect <connect> <n>                   n PUSH sockets; prints "ready"; idles until stdin closes
 //! ```
@@ -17,9 +23,13 @@
 //! ```
 //!
 //! Options are the library's own defaults, one call sends or receives one message, and the allocator is the
-//! system's. The environment may change three things: `HWM=n` sets the high-water marks, `BENCH_ALLOC=1` allocates
-//! and fills every message anew, and `BENCH_CTL=1` says that a driver holds our stdin and closes it when we may go
-//! (without it the roles that wait for that go after two seconds).
+//! system's. Only `pub` and `sub` have no high-water marks, as with libzmq's peer, because a publisher at its mark drops
+//! messages: what a subscriber is behind stays in the memory of the publisher.
+//!
+//! The environment may change four things: `HWM=n` sets the high-water marks, `PUB_NODROP=1` has `pub` wait for
+//! its subscribers, with the default marks on both sides, `BENCH_ALLOC=1` allocates and fills every message anew, and
+//! `BENCH_CTL=1` says that a driver holds our stdin and closes it when we may go (without it the roles that wait for
+//! that go after two seconds).
 
 use std::error::Error;
 use std::io::Read;
@@ -29,9 +39,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
-use ferromq::{Context, Message, Pull, Push, Socket};
+use ferromq::{Builder, Context, Message, Overflow, Pub, Pull, Push, Receives, Rep, Req, Sends, Socket, Sub};
 
-type Outcome = Result<(), Box<dyn Error>>;
+/// Failures cross threads.
+type Failure = Box<dyn Error + Send + Sync>;
+type Outcome = Result<(), Failure>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -39,13 +51,22 @@ fn main() -> ExitCode {
     let outcome = match args[..] {
         ["local_thr", endpoint, size, count] => local_thr(endpoint, number(size), number(count)),
         ["remote_thr", endpoint, size, count] => remote_thr(endpoint, number(size), number(count)),
+        ["local_lat", endpoint, size, count] => local_lat(endpoint, number(size), number(count)),
+        ["remote_lat", endpoint, size, count] => remote_lat(endpoint, number(size), number(count)),
+        ["pub", endpoint, size, count, n] => publish(endpoint, number(size), number(count), number(n)),
+        ["sub", endpoint, size, count] => subscribe(endpoint, number(size), number(count)),
         ["fan_push", endpoint, size, count, n] => fan_push(endpoint, number(size), number(count), number(n)),
         ["fan_pull", endpoint, size, count] => fan_pull(endpoint, number(size), number(count)),
+        ["inproc_thr", size, count] => inproc_thr(number(size), number(count)),
+        ["inproc_lat", size, count] => inproc_lat(number(size), number(count)),
         ["idle_bind", endpoint] => idle_bind(endpoint),
         ["idle_connect", endpoint, n] => idle_connect(endpoint, number(n)),
-        ["local_thr" | "remote_thr" | "fan_push" | "fan_pull" | "idle_bind" | "idle_connect", ..] | [] => {
-            usage()
+        ["--help" | "-h" | "help", ..] => {
+            println!("{USAGE}");
+            Ok(())
         }
+        [] => usage(),
+        [role, ..] if ROLES.contains(&role) => usage(),
         [role, ..] => {
             eprintln!("unsupported: {role}");
             return ExitCode::from(3);
@@ -62,14 +83,14 @@ fn main() -> ExitCode {
 
 fn local_thr(endpoint: &str, size: usize, count: u64) -> Outcome {
     let context = Context::new()?;
-    let pull = pull(&context)?;
+    let pull = receiver::<Pull>(&context).build()?;
     pull.bind(endpoint)?;
     receive(&pull, size, count)
 }
 
 fn remote_thr(endpoint: &str, size: usize, count: u64) -> Outcome {
     let context = Context::new()?;
-    let push = push(&context)?;
+    let push = sender::<Push>(&context).build()?;
     push.connect(endpoint)?;
     send(&push, size, count)?;
     match push.close(PATIENCE).unsent.len() {
@@ -78,34 +99,100 @@ fn remote_thr(endpoint: &str, size: usize, count: u64) -> Outcome {
     }
 }
 
+fn local_lat(endpoint: &str, size: usize, count: u64) -> Outcome {
+    let context = Context::new()?;
+    let rep = context.socket::<Rep>().build()?;
+    rep.bind(endpoint)?;
+    answer(&rep, size, count)
+}
+
+fn remote_lat(endpoint: &str, size: usize, count: u64) -> Outcome {
+    let context = Context::new()?;
+    let req = context.socket::<Req>().build()?;
+    req.connect(endpoint)?;
+    req.wait_connected(1, PATIENCE)?;
+    ask(&req, size, count)
+}
+
+fn publish(endpoint: &str, size: usize, count: u64, subscribers: usize) -> Outcome {
+    let context = Context::new()?;
+    let mut builder = sender::<Pub>(&context);
+    if flag("PUB_NODROP") {
+        builder = builder.overflow(Overflow::Block);
+    } else if high_water_mark().is_none() {
+        builder = builder.send_hwm(0);
+    }
+    let publisher = builder.build()?;
+    publisher.bind(endpoint)?;
+    publisher.wait_subscribed(subscribers, PATIENCE)?;
+    send(&publisher, size, count)?;
+
+    // A subscriber that has missed something, for a mark was set, waits for the marker.
+    send_ends(&publisher);
+    publisher.close(PATIENCE);
+    Ok(())
+}
+
+fn subscribe(endpoint: &str, size: usize, count: u64) -> Outcome {
+    let context = Context::new()?;
+    let mut builder = receiver::<Sub>(&context).subscribe("");
+    if high_water_mark().is_none() && !flag("PUB_NODROP") {
+        builder = builder.recv_hwm(0);
+    }
+    let subscriber = builder.build()?;
+    subscriber.connect(endpoint)?;
+    receive(&subscriber, size, count)
+}
+
 fn fan_push(endpoint: &str, size: usize, count: u64, peers: usize) -> Outcome {
     let context = Context::new()?;
-    let push = push(&context)?;
+    let push = sender::<Push>(&context).build()?;
     push.bind(endpoint)?;
     push.wait_connected(peers, PATIENCE)?;
     send(&push, size, count)?;
 
     // Nobody knows which peer gets which marker, so they are sent until the driver has seen all peers end.
-    let dismissed = watch_for_dismissal();
-    while !dismissed.load(Ordering::Acquire) {
-        // A refusal only means that the markers before this one are not read yet.
-        let _ = push.try_send(END);
-        thread::sleep(END_INTERVAL);
-    }
+    send_ends(&push);
     push.close(Duration::ZERO);
     Ok(())
 }
 
 fn fan_pull(endpoint: &str, size: usize, count: u64) -> Outcome {
     let context = Context::new()?;
-    let pull = pull(&context)?;
+    let pull = receiver::<Pull>(&context).build()?;
     pull.connect(endpoint)?;
     receive(&pull, size, count)
 }
 
+fn inproc_thr(size: usize, count: u64) -> Outcome {
+    let context = Context::new()?;
+    let pull = receiver::<Pull>(&context).build()?;
+    pull.bind(INPROC)?;
+    let push = sender::<Push>(&context).build()?;
+    push.connect(INPROC)?;
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| send(&push, size, count));
+        receive(&pull, size, count)?;
+        joined(sending.join())
+    })
+}
+
+fn inproc_lat(size: usize, count: u64) -> Outcome {
+    let context = Context::new()?;
+    let rep = context.socket::<Rep>().build()?;
+    rep.bind(INPROC)?;
+    let req = context.socket::<Req>().build()?;
+    req.connect(INPROC)?;
+    thread::scope(|scope| {
+        let answering = scope.spawn(|| answer(&rep, size, count));
+        ask(&req, size, count)?;
+        joined(answering.join())
+    })
+}
+
 fn idle_bind(endpoint: &str) -> Outcome {
     let context = Context::new()?;
-    let pull = pull(&context)?;
+    let pull = receiver::<Pull>(&context).build()?;
     pull.bind(endpoint)?;
     wait_for_dismissal();
     Ok(())
@@ -115,7 +202,7 @@ fn idle_connect(endpoint: &str, n: usize) -> Outcome {
     let context = Context::new()?;
     let mut sockets = Vec::with_capacity(n);
     for _ in 0..n {
-        let push = push(&context)?;
+        let push = sender::<Push>(&context).build()?;
         push.connect(endpoint)?;
         sockets.push(push);
     }
@@ -129,7 +216,7 @@ fn idle_connect(endpoint: &str, n: usize) -> Outcome {
 }
 
 /// Sends `count` messages of `size` bytes, each made the cheapest way there is unless `BENCH_ALLOC` is set.
-fn send(push: &Socket<Push>, size: usize, count: u64) -> Outcome {
+fn send<T: Sends>(push: &Socket<T>, size: usize, count: u64) -> Outcome {
     let payload = vec![b'x'; size];
     if flag("BENCH_ALLOC") {
         for _ in 0..count {
@@ -148,8 +235,18 @@ fn send(push: &Socket<Push>, size: usize, count: u64) -> Outcome {
     Ok(())
 }
 
+/// Sends END markers until we are dismissed.
+fn send_ends<T: Sends>(socket: &Socket<T>) {
+    let dismissed = watch_for_dismissal();
+    while !dismissed.load(Ordering::Acquire) {
+        // A refusal only means that the markers before this one are not read yet.
+        let _ = socket.try_send(END);
+        thread::sleep(END_INTERVAL);
+    }
+}
+
 /// Receives until `count` messages of `size` bytes or the END marker came, and prints the rate.
-fn receive(pull: &Socket<Pull>, size: usize, count: u64) -> Outcome {
+fn receive<T: Receives>(pull: &Socket<T>, size: usize, count: u64) -> Outcome {
     let mut start = Instant::now();
     let mut received = 0;
     while received < count {
@@ -170,7 +267,56 @@ fn receive(pull: &Socket<Pull>, size: usize, count: u64) -> Outcome {
     Ok(())
 }
 
-/// The output of all peers of the benchmark.
+/// Sends `count` requests of `size` bytes back to where they came from.
+fn answer(rep: &Socket<Rep>, size: usize, count: u64) -> Outcome {
+    for _ in 0..count {
+        let request = rep.recv()?;
+        if request.byte_len() != size {
+            return Err(format!("a request of {} bytes came instead of {size}", request.byte_len()).into());
+        }
+        rep.send(request)?;
+    }
+    match rep.close(PATIENCE).unsent.len() {
+        0 => Ok(()),
+        _ => Err("the last answer could not be flushed".into()),
+    }
+}
+
+/// Asks `count` times, each time once the last answer is there, and prints how long that takes.
+fn ask(req: &Socket<Req>, size: usize, count: u64) -> Outcome {
+    let request = Message::from(vec![b'x'; size]);
+    let mut trips = Vec::with_capacity(count as usize);
+    let start = Instant::now();
+    for _ in 0..count {
+        let sent = Instant::now();
+        req.send(request.clone())?;
+        let answer = req.recv()?;
+        trips.push(sent.elapsed());
+        if answer.byte_len() != size {
+            return Err(format!("an answer of {} bytes came instead of {size}", answer.byte_len()).into());
+        }
+    }
+    print_latency(size, start.elapsed(), trips);
+    Ok(())
+}
+
+/// The output of all peers of the benchmark that measure time: everything as half round trips.
+fn print_latency(size: usize, elapsed: Duration, mut trips: Vec<Duration>) {
+    trips.sort_unstable();
+    let micros = |trip: Duration| trip.as_secs_f64() * 1e6 / 2.0;
+    let mean = micros(elapsed) / trips.len().max(1) as f64;
+    let percentile = |share: f64| {
+        let rank = (trips.len().saturating_sub(1) as f64 * share).round() as usize;
+        trips.get(rank).map_or(0.0, |trip| micros(*trip))
+    };
+    println!("message size: {size} [B]");
+    println!("roundtrip count: {}", trips.len());
+    println!("average latency: {mean:.3} [us]");
+    println!("p50: {:.3} [us]", percentile(0.50));
+    println!("p99: {:.3} [us]", percentile(0.99));
+}
+
+/// The output of all peers of the benchmark that count messages.
 fn print_rate(size: usize, count: u64, received: u64, elapsed: Duration) {
     let rate = if elapsed.is_zero() { 0.0 } else { received as f64 / elapsed.as_secs_f64() };
     println!("message size: {size} [B]");
@@ -182,20 +328,27 @@ fn print_rate(size: usize, count: u64, received: u64, elapsed: Duration) {
     println!("mean throughput: {:.3} [Mb/s]", rate * size as f64 * 8.0 / 1e6);
 }
 
-fn push(context: &Context) -> Result<Socket<Push>, Box<dyn Error>> {
-    let mut builder = context.socket::<Push>();
-    if let Some(mark) = high_water_mark() {
-        builder = builder.send_hwm(mark);
+/// A socket to be that sends, with the mark that the environment asks for.
+fn sender<T: Sends>(context: &Context) -> Builder<T> {
+    let builder = context.socket();
+    match high_water_mark() {
+        Some(mark) => builder.send_hwm(mark),
+        None => builder,
     }
-    Ok(builder.build()?)
 }
 
-fn pull(context: &Context) -> Result<Socket<Pull>, Box<dyn Error>> {
-    let mut builder = context.socket::<Pull>();
-    if let Some(mark) = high_water_mark() {
-        builder = builder.recv_hwm(mark);
+/// A socket to be that receives, with the mark that the environment asks for.
+fn receiver<T: Receives>(context: &Context) -> Builder<T> {
+    let builder = context.socket();
+    match high_water_mark() {
+        Some(mark) => builder.recv_hwm(mark),
+        None => builder,
     }
-    Ok(builder.build()?)
+}
+
+/// What a thread has to say; it fails as we would.
+fn joined(outcome: thread::Result<Outcome>) -> Outcome {
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn high_water_mark() -> Option<usize> {
@@ -232,18 +385,43 @@ fn number<N: std::str::FromStr>(arg: &str) -> N {
 }
 
 fn usage() -> ! {
-    eprintln!(
-        "usage: perf local_thr|remote_thr|fan_pull <endpoint> <size> <count>
-       perf fan_push <bind> <size> <count> <n>
-       perf idle_bind <bind>
-       perf idle_connect <connect> <n>"
-    );
+    eprintln!("{USAGE}");
     std::process::exit(2)
 }
+
+const ROLES: [&str; 12] = [
+    "local_thr",
+    "remote_thr",
+    "local_lat",
+    "remote_lat",
+    "pub",
+    "sub",
+    "fan_push",
+    "fan_pull",
+    "inproc_thr",
+    "inproc_lat",
+    "idle_bind",
+    "idle_connect",
+];
+
+const USAGE: &str = "\
+usage: perf local_thr|remote_thr|local_lat|remote_lat <endpoint> <size> <count>
+       perf pub|fan_push <bind> <size> <count> <n>
+       perf sub|fan_pull <connect> <size> <count>
+       perf inproc_thr|inproc_lat <size> <count>
+       perf idle_bind <bind>
+       perf idle_connect <connect> <n>
+
+local_thr, local_lat, pub, fan_push and idle_bind bind the endpoint, the others connect to it. Sizes are in bytes.
+pub and fan_push wait for <n> peers before they begin. The environment may set HWM=<n>, PUB_NODROP=1, BENCH_ALLOC=1
+and BENCH_CTL=1: see the source.";
 
 /// How long to wait for peers, and for the last messages to leave.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What `fan_push` sends after its last message, and how often.
+/// Where the two threads of a process meet.
+const INPROC: &str = "inproc://perf";
+
+/// What `fan_push` and `pub` send after their last message, and how often.
 const END: &[u8] = b"END";
 const END_INTERVAL: Duration = Duration::from_millis(5);

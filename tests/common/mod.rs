@@ -1,12 +1,14 @@
 //! What the socket tests share. Every test file uses another part of it, hence the `allow`.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod examples;
 pub mod noise;
 pub mod ports;
 pub mod raw;
 pub mod tally;
 pub mod wait;
 
+pub use examples::Example;
 pub use ports::DeadPort;
 pub use tally::{Rng, Tally, number_of, numbered};
 pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};

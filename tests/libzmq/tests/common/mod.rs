@@ -1,6 +1,8 @@
 //! What the tests against libzmq share.
 #![allow(dead_code, unused_imports, unreachable_pub)] // every test file uses another part of it
 
+#[path = "../../../common/examples.rs"]
+pub mod examples;
 #[path = "../../../common/wait.rs"]
 mod wait;
 
@@ -8,6 +10,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+pub use examples::Example;
 use ferromq::{Pull, Push, Socket};
 pub use wait::{PATIENCE, blocked, eventually, eventually_within, within};
 

@@ -9,7 +9,7 @@
 //! | ask, and wait for the answer | [`Req`] to [`Rep`] | `rpc` |
 //! | ask many things at once, or serve without taking turns | [`Dealer`] to [`Rep`] or [`Router`] | `workers` |
 //! | choose who gets what: the least busy worker, the owner of a session | [`Router`] to [`Dealer`] or [`Req`] | `workers` |
-//! | join two threads or processes, and nobody else | [`Pair`] to [`Pair`] | |
+//! | join two threads or processes, and nobody else | [`Pair`] to [`Pair`] | `pair` |
 //! | stand between publishers and subscribers | [`XSub`] and [`XPub`] | `telemetry` |
 //!
 //! Which types can be peers is the same as everywhere in ZeroMQ; others are refused in the handshake, on both sides:

@@ -7,10 +7,12 @@ use std::fs;
 use common::{DeadPort, Example, PATIENCE, within};
 
 /// All examples, with a command line that makes no sense to them.
-const EXAMPLES: [(&str, &[&str]); 5] = [
+const EXAMPLES: [(&str, &[&str]); 7] = [
+    ("pair", &["keeper", "--games", "many"]),
     ("perf", &["local_thr", "tcp://127.0.0.1:0", "many"]),
     ("pipeline", &["sink", "--results"]),
     ("rpc", &["server", "--timeout", "5"]),
+    ("telemetry", &["publisher", "--every", "often"]),
     ("weather", &["publisher", "--every", "0"]),
     ("workers", &["worker", "--at", "nowhere"]),
 ];
@@ -97,6 +99,36 @@ fn the_pipeline_runs_in_parts() {
         ventilator.succeeds();
         worker.succeeds();
         sink.succeeds();
+    });
+}
+
+#[test]
+fn pair_plays_alone_and_in_parts() {
+    within(PATIENCE, || {
+        assert_said(&run("pair", &[]), "found after");
+        let mut keeper = Example::start("pair", &["keeper", "--at", ANY_PORT, "--games", "2"]);
+        let at = keeper.says("come to ");
+        for _ in 0..2 {
+            assert_said(&run("pair", &["guesser", "--at", &at]), "found after");
+        }
+        keeper.succeeds();
+    });
+}
+
+#[test]
+fn telemetry_runs_alone_and_in_parts() {
+    within(PATIENCE, || {
+        assert_said(&run("telemetry", &["--count", "3"]), "messages passed the proxy");
+        let args = ["proxy", "--publishers", ANY_PORT, "--subscribers", ANY_PORT];
+        let mut proxy = Example::start("telemetry", &args);
+        let (to, from) = (proxy.says("publishers "), proxy.says("subscribers"));
+        let pump = ["publisher", "--to", to.trim(), "--name", "pump", "--every", "10"];
+        let pump = Example::start("telemetry", &pump);
+        let printed =
+            run("telemetry", &["subscriber", "--from", from.trim(), "--count", "5", "telemetry.pump"]);
+        assert!(printed.iter().all(|line| line.contains("telemetry.pump")), "{printed:#?}");
+        pump.kill();
+        proxy.kill();
     });
 }
 
@@ -281,7 +313,6 @@ fn perf_idles_until_it_is_dismissed() {
 }
 
 #[test]
-#[ignore = "the library has no inproc yet"]
 fn perf_measures_within_one_process() {
     within(2 * PATIENCE, || {
         assert_throughput(&run("perf", &["inproc_thr", "64", "5000"]), 64, 5000);

@@ -233,10 +233,11 @@ impl Link {
             if transit.is_empty() {
                 break;
             }
-            dry = false;
             let octets = transit.iter().map(Message::byte_len).sum();
             let (left, woken) = self.host(to).deliver(peers[to], transit, octets);
             wakes.append(woken);
+            // A receiver that has discarded all of it will not ask for more.
+            dry = left >= room;
             room = left;
         }
         drop(state);

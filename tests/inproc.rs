@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{PATIENCE, eventually, within};
 use ferromq::{
     BindError, Context, Dealer, Message, Overflow, Pair, Pub, Pull, Push, RecvError, Rep, Req, Router, Sub,
-    XPub,
+    XPub, XSub,
 };
 
 fn numbered(number: u32) -> Message {
@@ -319,6 +319,28 @@ fn a_request_that_is_given_up_is_not_answered_late() {
             rep.send("right").unwrap();
             assert_eq!(answer.join().unwrap().unwrap(), "right");
         });
+    });
+}
+
+/// The sender is to bring the next message by itself, since the receiver, which has nothing, never asks for it.
+#[test]
+fn a_message_that_the_receiver_discards_does_not_hold_up_the_next() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (rep, dealer) = (ctx.socket::<Rep>().build().unwrap(), ctx.socket::<Dealer>().build().unwrap());
+        rep.bind("inproc://rep").unwrap();
+        dealer.connect("inproc://rep").unwrap();
+        dealer.send("a request without an envelope").unwrap();
+        dealer.send(["", "hello"]).unwrap();
+        assert_eq!(rep.recv_timeout(PATIENCE / 2).unwrap(), "hello");
+
+        let (publisher, xsub) = (ctx.socket::<Pub>().build().unwrap(), ctx.socket::<XSub>().build().unwrap());
+        publisher.bind("inproc://pub").unwrap();
+        xsub.connect("inproc://pub").unwrap();
+        for _ in 0..3 {
+            xsub.send("a PUB does not care").unwrap();
+        }
+        eventually("all is thrown away", || publisher.stats().discarded == 3);
     });
 }
 

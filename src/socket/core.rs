@@ -374,8 +374,9 @@ impl Core {
 
     fn setup(&self) -> Arc<Setup> {
         let this: Arc<Self> = self.this.upgrade().expect("it is borrowed, so it is there");
-        // What will only be thrown away need not be gathered first.
-        let message = if self.receives { self.options.max_message_size } else { UNWANTED };
+        // What no legal peer sends need not be gathered first. An XSUB may send anything to a PUB, which throws it away.
+        let wanted = self.receives || self.socket_type == SocketType::Pub;
+        let message = if wanted { self.options.max_message_size } else { UNWANTED };
         let config = zmtp::Config {
             socket_type: self.socket_type,
             identity: self.options.routing_id.clone(),
@@ -500,7 +501,7 @@ impl State {
 /// Parts that an incoming message may have. Each costs memory beside its octets.
 const PARTS: usize = 64 * 1024;
 
-/// Octets of a message to a socket that does not receive.
+/// Octets of a message to a socket whose peers have nothing to say.
 const UNWANTED: usize = 64 * 1024;
 
 /// Octets that a peer may send in one command of the handshake.

@@ -3,7 +3,7 @@
 use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
 use super::publishing::{Publishes, count, subscription};
-use super::{Conflates, Kind, Sends, sealed};
+use super::{Builder, Conflates, Kind, Sends, sealed};
 use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::Options;
@@ -51,6 +51,15 @@ impl Publishes for Pub {}
 
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
     Box::new(Publishing(Publisher::new(options.overflow, options.invert)))
+}
+
+impl Builder<Pub> {
+    /// The most bytes in one incoming message, over all its parts: 64 MiB by default, from 1. A peer that announces more
+    /// is disconnected. Besides subscriptions only an [`XSub`](super::XSub) sends anything to a PUB, which throws it
+    /// away; with a low limit here, it comes not even that far.
+    pub fn max_message_size(self, bytes: usize) -> Self {
+        self.with(|options| options.max_message_size = bytes)
+    }
 }
 
 struct Publishing(Publisher);

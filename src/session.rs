@@ -171,14 +171,17 @@ impl Session {
         let mut taken = 0;
         loop {
             // Nobody has room for messages yet while the handshake goes on.
-            let room = if self.peer.is_some() { self.room } else { 0 };
+            let in_traffic = self.peer.is_some();
+            let room = if in_traffic { self.room } else { 0 };
             let result = self.connection.handle_input(&octets[taken..], room, now, &mut sink.messages);
             while let Some(event) = self.connection.poll_event() {
                 match event {
                     Event::Ready(info) => self.attach(&info, carrier, &mut sink.wakes)?,
                 }
             }
-            self.octets += *result.as_ref().unwrap_or(&0);
+            if in_traffic {
+                self.octets += *result.as_ref().unwrap_or(&0);
+            }
             // Before a violation counts: what came whole before it was sent in good order.
             self.deliver(sink);
             let consumed = result?;

@@ -215,3 +215,15 @@ fn a_quiet_socket_has_counted_nothing() {
         }
     });
 }
+
+#[test]
+fn the_bytes_are_those_of_messages_and_of_no_handshake() {
+    within(PATIENCE, || {
+        let pull = Context::new().unwrap().socket::<Pull>().build().unwrap();
+        let mut push = raw::Peer::dial(pull.bind("tcp://127.0.0.1:0").unwrap(), "PUSH");
+        push.send(&[b"one"]);
+        push.send(&[b"two", b"parts"]);
+        eventually("they have come", || pull.stats().received == 2);
+        assert_eq!(pull.stats().bytes_received, 5 + (5 + 7));
+    });
+}

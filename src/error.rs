@@ -155,6 +155,36 @@ pub enum WaitError {
     Closed,
 }
 
+/// Why a monitor has no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// No event is waiting, and the call was not to wait either.
+    #[error("no event is waiting: try again later, or wait with recv")]
+    Empty,
+    /// No event came for as long as the call was to wait.
+    #[error("no event came before the timeout: nothing has happened to the connections")]
+    TimedOut,
+    /// The socket and all its connections are closed, and every event has been told.
+    #[error("the socket is closed, and all its events are told")]
+    Closed,
+}
+
+/// Why a socket does not want a peer; told by [`Event::HandshakeFailed`](crate::Event::HandshakeFailed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The socket was closed meanwhile.
+    #[error("the socket is closed")]
+    Closed,
+    /// A PAIR socket has its one peer already.
+    #[error("the socket has its one peer already")]
+    Occupied,
+    /// Another peer of a ROUTER socket has the same routing id.
+    #[error("another peer has the same routing id")]
+    RoutingIdTaken,
+}
+
 /// What a `close` leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::endpoint::Inproc;
+use crate::endpoint::{Endpoint, Inproc};
 use crate::engine::{Handle, Setup};
 use crate::lock::lock;
 use crate::message::Message;
+use crate::monitor::{End, Event, Remote};
 use crate::peer::{Carrier, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Wakes};
 use crate::slots::Id;
@@ -84,7 +85,7 @@ impl Hub {
         let mut refused = Vec::new();
         while let Some(link) = self.introduce(name, &refused) {
             if let Err(rejection) = link.join() {
-                log::warn!("inproc://{name}: a peer was refused: {rejection}");
+                log::warn!("inproc://{name}: {rejection}");
                 refused.push(link.dial);
                 self.release(link.dial);
             }
@@ -94,7 +95,7 @@ impl Hub {
     /// Ends a `bind` or a `connect`, with all connections that came of it.
     pub(crate) fn forget(self: &Arc<Self>, key: Key) {
         let links = lock(&self.0).forget(key);
-        links.iter().for_each(|link| link.end());
+        links.iter().for_each(|link| link.end(if link.dial == key { DIALLED } else { BOUND }));
     }
 
     /// Nobody can bind any more: those who wait are told that they wait in vain.
@@ -197,8 +198,19 @@ impl Link {
             return Ok(());
         }
         let [binder, dialler] = [BOUND, DIALLED].map(|end| self.host(end));
-        let (bound, woken) = binder.attach(None, &self.info(DIALLED), self.carrier(BOUND))?;
-        wakes.append(woken);
+        let bound = match binder.attach(None, &self.info(DIALLED), self.carrier(BOUND)) {
+            Ok((bound, woken)) => {
+                wakes.append(woken);
+                bound
+            }
+            Err(rejection) => {
+                drop(state);
+                let remote = Remote { address: Some(self.address()), ..Remote::default() };
+                let why = End::Refused(rejection);
+                binder.report(&|| Event::HandshakeFailed { peer: remote.clone(), why: why.clone() }).wake();
+                return Err(rejection);
+            }
+        };
         match dialler.attach(Some(self.dialled), &self.info(BOUND), self.carrier(DIALLED)) {
             Ok((dialled, woken)) => {
                 wakes.append(woken);
@@ -206,7 +218,7 @@ impl Link {
             }
             Err(rejection) => {
                 wakes.append(binder.lose(bound, &mut Flight::default()));
-                wakes.append(binder.part(bound));
+                wakes.append(binder.part(bound, &End::HungUp));
                 drop(state);
                 wakes.wake();
                 return Err(rejection);
@@ -244,8 +256,9 @@ impl Link {
         wakes.wake();
     }
 
-    /// The connection is over: each end has back what the other has not taken. Whoever waits for the name is next.
-    fn end(&self) {
+    /// The connection is over, for one of the ends hung up: each has back what the other has not taken. Whoever waits for
+    /// the name is next.
+    fn end(&self, hung_up: usize) {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         if std::mem::replace(&mut state.over, true) {
@@ -253,12 +266,17 @@ impl Link {
         }
         for (end, peer) in state.peers.take().into_iter().flatten().enumerate() {
             wakes.append(self.host(end).lose(peer, &mut Flight::default()));
-            wakes.append(self.host(end).part(peer));
+            let why = if hung_up == end { End::HungUp } else { End::Closed };
+            wakes.append(self.host(end).part(peer, &why));
         }
         drop(state);
         wakes.wake();
         self.hub.release(self.dial);
         self.hub.meet(&self.name);
+    }
+
+    fn address(&self) -> Endpoint {
+        Endpoint::from(self.name.clone())
     }
 
     fn host(&self, end: usize) -> &dyn Host {
@@ -274,17 +292,17 @@ impl Link {
     }
 
     fn carrier(self: &Arc<Self>, end: usize) -> Arc<dyn Carrier> {
-        Arc::new(End { link: self.clone(), end })
+        Arc::new(Side { link: self.clone(), end })
     }
 }
 
 /// One end of a link.
-struct End {
+struct Side {
     link: Arc<Link>,
     end: usize,
 }
 
-impl Carrier for End {
+impl Carrier for Side {
     fn pump(&self) {
         self.link.pump(self.end);
     }
@@ -298,11 +316,12 @@ impl Carrier for End {
     fn hang_up(&self) {
         // Whoever calls this may be in the middle of moving messages, and hold the lock.
         let link = self.link.clone();
-        self.link.ends[self.end].engine.run(move || link.end());
+        let end = self.end;
+        self.link.ends[end].engine.run(move || link.end(end));
     }
 
-    fn describe(&self) -> String {
-        format!("inproc://{}", self.link.name)
+    fn address(&self) -> Endpoint {
+        self.link.address()
     }
 
     fn is_inproc(&self) -> bool {

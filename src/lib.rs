@@ -44,6 +44,11 @@
 //! counted. What a lost peer had not wholly been given goes to another, or waits for its return, where the type allows
 //! it. The [guide] has the details.
 //!
+//! # Who is there
+//!
+//! A [`Monitor`] tells of each connection who it is and what becomes of it, as typed [`Event`]s: accepted, ready, lost and
+//! why, tried again and when. [`Socket::peer_stats`] counts the messages of each peer, [`Socket::stats`] those of all.
+//!
 //! # What strangers can do
 //!
 //! A message has a [greatest size](Builder::max_message_size), a handshake a [longest time](Builder::handshake_timeout),
@@ -64,6 +69,7 @@ pub mod guide;
 mod inproc;
 mod lock;
 mod message;
+mod monitor;
 mod options;
 mod pattern;
 mod peer;
@@ -78,17 +84,18 @@ mod zmtp;
 pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{
-    BindError, BuildError, Closed, ConnectError, ContextError, DetachError, OptionError, ProxyError,
-    RecvError, Refusal, RequestError, SendError, SubscribeError, WaitError,
+    BindError, BuildError, Closed, ConnectError, ContextError, DetachError, MonitorError, OptionError,
+    ProxyError, RecvError, Refusal, Rejection, RequestError, SendError, SubscribeError, WaitError,
 };
 pub use message::{Message, Parts};
+pub use monitor::{Dropped, End, Event, Remote};
 pub use options::{Keepalive, Overflow, Verbosity};
 pub use proxy::{Control, Flow, Held, Proxy, ProxyStats};
 pub use socket::{
-    Builder, Conflates, Dealer, Dropped, Identifies, Iter, Kind, Pair, Pub, Publishes, Pull, Push, Receives,
-    Rep, Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub, XPubEvent, XSub,
+    Builder, Conflates, Dealer, Identifies, Iter, Kind, Monitor, Pair, PeerStats, Pub, Publishes, Pull, Push,
+    Receives, Rep, Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub, XPubEvent, XSub,
 };
-pub use zmtp::SocketType;
+pub use zmtp::{SocketType, Violation};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("ferromq packs the names of its connections into 64 bits");

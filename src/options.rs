@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) handshake_timeout: Duration,
     /// The most bytes in one incoming message, over all its parts.
     pub(crate) max_message_size: usize,
+    /// The most events that a monitor keeps.
+    pub(crate) monitor_hwm: usize,
     /// Whether only peers that have finished their handshake are given messages.
     pub(crate) immediate: bool,
     /// Whether a queue keeps its newest message only.
@@ -117,6 +119,7 @@ impl Default for Options {
             connect_timeout: Some(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(30),
             max_message_size: 64 << 20,
+            monitor_hwm: 1000,
             immediate: false,
             conflate: false,
             backlog: 128,
@@ -152,6 +155,7 @@ impl Options {
         }
         OptionError::at_least("handshake_timeout", self.handshake_timeout, TICK)?;
         OptionError::at_least("max_message_size", self.max_message_size, 1)?;
+        OptionError::at_least("monitor_hwm", self.monitor_hwm, 1)?;
         OptionError::within("backlog", self.backlog as usize, 1..=MAX_INT)?;
         for (option, buffer) in [("send_buffer", self.send_buffer), ("recv_buffer", self.recv_buffer)] {
             if let Some(bytes) = buffer {
@@ -283,12 +287,13 @@ mod tests {
     #[test]
     fn each_option_is_refused_by_name() {
         type Spoil = fn(&mut Options);
-        let table: [(&str, Spoil); 16] = [
+        let table: [(&str, Spoil); 17] = [
             ("reconnect_interval", |o| o.reconnect_interval = Duration::ZERO),
             ("reconnect_max", |o| o.reconnect_max = o.reconnect_interval - TICK),
             ("connect_timeout", |o| o.connect_timeout = Some(Duration::ZERO)),
             ("handshake_timeout", |o| o.handshake_timeout = Duration::ZERO),
             ("max_message_size", |o| o.max_message_size = 0),
+            ("monitor_hwm", |o| o.monitor_hwm = 0),
             ("backlog", |o| o.backlog = 0),
             ("backlog", |o| o.backlog = 1 << 31),
             ("send_buffer", |o| o.send_buffer = Some(0)),
@@ -321,6 +326,7 @@ mod tests {
             connect_timeout: None,
             handshake_timeout: TICK,
             max_message_size: 1,
+            monitor_hwm: 1,
             backlog: 1,
             keepalive: Keepalive::new().idle(*PROBE_TIMES.start()).interval(*PROBE_TIMES.end()).retries(127),
             send_buffer: Some(1),

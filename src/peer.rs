@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::endpoint::Endpoint;
+pub(crate) use crate::error::Rejection;
 use crate::message::Message;
+use crate::monitor::{End, Event, Remote};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::Id;
 use crate::zmtp::PeerInfo;
@@ -46,11 +48,14 @@ pub(crate) trait Host: Send + Sync {
     /// Nothing more can be written on the connection. What it had not wholly written goes back to the socket.
     fn lose(&self, peer: Id, flight: &mut Flight) -> Wakes;
 
-    /// Nothing more will be read from the connection either; it is over.
-    fn part(&self, peer: Id) -> Wakes;
+    /// Nothing more will be read from the connection either; it is over, and this is why.
+    fn part(&self, peer: Id, why: &End) -> Wakes;
 
     /// The peer that `connect` made will not have us, and is not tried again: what waits for it goes to others.
     fn abandon(&self, peer: Id) -> Wakes;
+
+    /// Something has happened that monitors of the socket are told, if there are any.
+    fn report(&self, event: &dyn Fn() -> Event) -> Wakes;
 
     /// Writes the batches that nobody else may write.
     fn flush(&self);
@@ -89,8 +94,8 @@ pub(crate) trait Carrier: Send + Sync {
     /// The socket is done with this connection. Returns at once; the connection ends soon.
     fn hang_up(&self);
 
-    /// Who is on the other side, for people to read.
-    fn describe(&self) -> String;
+    /// Where the other side is.
+    fn address(&self) -> Endpoint;
 
     /// Whether the peer is in this process, so that it takes whole messages.
     fn is_inproc(&self) -> bool {
@@ -107,21 +112,6 @@ pub(crate) enum Word {
     Cancel(Bytes),
     /// A message of the socket itself, which no user has sent.
     Greet(Message),
-}
-
-/// Why a socket does not want a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// The socket was closed meanwhile.
-    #[error("the socket is closed")]
-    Closed,
-    /// A PAIR socket has its one peer already.
-    #[error("the socket has its one peer already")]
-    Occupied,
-    /// Another peer of a ROUTER socket has the same routing id.
-    #[error("another peer has the same routing id")]
-    RoutingIdTaken,
 }
 
 /// How a connection is ended from our side.
@@ -157,10 +147,8 @@ pub(crate) struct Peer {
     pub(crate) over: bool,
     pub(crate) pace: Pace,
     pub(crate) tally: Tally,
-    /// What it said of itself when it was last connected.
-    pub(crate) info: Option<PeerInfo>,
-    /// Where `connect` was to connect it to.
-    pub(crate) endpoint: Option<Endpoint>,
+    /// Who it is, or was when it was last connected.
+    pub(crate) remote: Remote,
 }
 
 /// What has gone to a peer and come from it, in messages and octets.
@@ -199,8 +187,7 @@ impl Peer {
             over: false,
             pace: Pace::new(),
             tally: Tally::default(),
-            info: None,
-            endpoint: None,
+            remote: Remote::default(),
         }
     }
 

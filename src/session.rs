@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::message::Message;
-use crate::peer::{Carrier, Host, Rejection, Word};
+pub(crate) use crate::monitor::End;
+use crate::peer::{Carrier, Host, Word};
 use crate::pipe::{Flight, Wakes};
 use crate::slots::Id;
 use crate::zmtp::frame::put_header;
-use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, Violation, put_subscription};
+use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, put_subscription};
 
 /// The reading half of a connection.
 pub(crate) struct Session {
@@ -34,21 +35,6 @@ pub(crate) struct Session {
     room: usize,
     /// Whether the last octets completed a large body, so that another large one is likely to follow.
     after_large: bool,
-}
-
-/// Why a connection is over.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum End {
-    #[error("the peer closed the connection")]
-    Closed,
-    #[error("the connection broke: {0}")]
-    Broken(#[from] io::Error),
-    #[error("{0}")]
-    Violation(#[from] Violation),
-    #[error("the peer was refused: {0}")]
-    Refused(#[from] Rejection),
-    #[error("the socket hung up")]
-    HungUp,
 }
 
 impl Session {
@@ -266,7 +252,7 @@ fn would_block(error: io::Error) -> Result<Progress, End> {
     match error.kind() {
         io::ErrorKind::WouldBlock => Ok(Progress::Blocked),
         io::ErrorKind::Interrupted => Ok(Progress::Full),
-        _ => Err(End::Broken(error)),
+        _ => Err(error.into()),
     }
 }
 

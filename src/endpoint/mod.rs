@@ -65,6 +65,14 @@ pub(crate) enum Address {
 }
 
 impl Endpoint {
+    /// The address, if this is one of TCP with a number for its host: nothing that is yet to be looked up.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Address::Tcp(tcp) => tcp.addr(),
+            Address::Ipc(_) | Address::Inproc(_) => None,
+        }
+    }
+
     /// The endpoint of an address that is already known, such as that of a listener.
     pub(crate) fn from_addr(addr: SocketAddr) -> Self {
         Self(Address::Tcp(Tcp::from_addr(addr)))
@@ -96,6 +104,12 @@ impl Endpoint {
             Address::Ipc(ipc) => ipc.check_connect(),
             Address::Inproc(_) => Ok(()),
         }
+    }
+}
+
+impl From<Inproc> for Endpoint {
+    fn from(name: Inproc) -> Self {
+        Self(Address::Inproc(name))
     }
 }
 

@@ -11,7 +11,7 @@ use super::dialer::Stage;
 use super::reactor::{Entry, Turn};
 use super::wire::{Link, Origin, Source};
 use super::{Command, Shared};
-use crate::session::End;
+use crate::monitor::Event;
 use crate::slots::Id;
 use crate::transport::{Stream, Target, rewatch, watch};
 
@@ -21,13 +21,13 @@ impl Turn {
             let Some(Entry::Accepting(accepting)) = self.entries.get_mut(id) else { return };
             accepting.listed = false;
             match accepting.accept(now) {
-                Some(Ok(stream)) => {
-                    let setup = accepting.setup.clone();
-                    self.link(
-                        stream,
-                        Source { origin: Origin::Listener(id), setup: &setup, dialled: None, shared },
-                        now,
-                    );
+                Some(Ok((stream, address))) => {
+                    let (setup, endpoint) = (accepting.setup.clone(), &accepting.endpoint);
+                    let accepted =
+                        || Event::Accepted { endpoint: endpoint.clone(), address: address.clone() };
+                    setup.host.report(&accepted).wake();
+                    let origin = Origin::Listener(id);
+                    self.link(stream, Source { origin, dialled: None, address, setup: &setup, shared }, now);
                 }
                 Some(Err(error)) => log::debug!("lost a connection before it was accepted: {error}"),
                 None => {
@@ -60,7 +60,7 @@ impl Turn {
             Origin::Dialer(_) => rewatch(&self.registry, link.stream(), Token(id.to_bits()), both),
         };
         if let Err(error) = watched {
-            return self.end(id, &End::Broken(error), now);
+            return self.end(id, &error.into(), now);
         }
         link.unblock();
         let deadline = link.deadline();
@@ -83,7 +83,7 @@ impl Turn {
             }
         });
         if let Err(error) = started {
-            self.dialing_failed(id, &error, now);
+            self.dialing_failed(id, error, now);
         }
     }
 
@@ -92,7 +92,7 @@ impl Turn {
         let Some(Entry::Dialer(_)) = self.entries.get(id) else { return };
         match found {
             Ok(targets) => self.connect(id, targets.into(), now),
-            Err(error) => self.dialing_failed(id, &error, now),
+            Err(error) => self.dialing_failed(id, error, now),
         }
     }
 
@@ -107,7 +107,7 @@ impl Turn {
         let deadline = dialer.deadline();
         match begun {
             Ok(()) => self.timers.set(id, deadline),
-            Err(error) => self.dialing_failed(id, &error, now),
+            Err(error) => self.dialing_failed(id, error, now),
         }
     }
 
@@ -117,22 +117,25 @@ impl Turn {
         let Stage::Connecting { stream, .. } = &dialer.stage else { return };
         match stream.connected() {
             Ok(()) => {
-                let Stage::Connecting { stream, .. } =
+                let Stage::Connecting { stream, address, .. } =
                     std::mem::replace(&mut dialer.stage, Stage::Waiting(None))
                 else {
                     return;
                 };
-                let (setup, dialled) = (dialer.setup.clone(), Some(dialer.peer));
+                let (setup, endpoint, peer) = (dialer.setup.clone(), dialer.endpoint.clone(), dialer.peer);
+                let connected = || Event::Connected { endpoint: endpoint.clone(), address: address.clone() };
+                setup.host.report(&connected).wake();
                 self.timers.set(id, None);
-                self.link(stream, Source { origin: Origin::Dialer(id), setup: &setup, dialled, shared }, now);
+                let (origin, dialled) = (Origin::Dialer(id), Some((peer, endpoint)));
+                self.link(stream, Source { origin, dialled, address, setup: &setup, shared }, now);
             }
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {} // not yet
-            Err(error) => self.next_target(id, &error, now),
+            Err(error) => self.next_target(id, error, now),
         }
     }
 
     /// A target has not answered, or with a refusal.
-    pub(super) fn next_target(&mut self, id: Id, error: &io::Error, now: Instant) {
+    pub(super) fn next_target(&mut self, id: Id, error: io::Error, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
         match std::mem::replace(&mut dialer.stage, Stage::Waiting(None)) {
             Stage::Connecting { left, .. } if !left.is_empty() => self.connect(id, left, now),
@@ -140,10 +143,10 @@ impl Turn {
         }
     }
 
-    fn dialing_failed(&mut self, id: Id, error: &io::Error, now: Instant) {
+    fn dialing_failed(&mut self, id: Id, error: io::Error, now: Instant) {
         let random = self.random();
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
-        dialer.failed(error, now, random);
+        dialer.failed(error, now, random).wake();
         let deadline = dialer.deadline();
         self.timers.set(id, deadline);
     }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Setup;
 use super::backoff::Backoff;
 use crate::endpoint::Endpoint;
+use crate::monitor::Event;
+use crate::pipe::Wakes;
 use crate::session::End;
 use crate::slots::Id;
 use crate::transport::{Stream, Target};
@@ -35,7 +37,7 @@ pub(crate) enum Stage {
     /// The name service is asked.
     Resolving,
     /// A connection is being made; further targets are left to try.
-    Connecting { stream: Stream, left: VecDeque<Target>, until: Option<Instant> },
+    Connecting { stream: Stream, address: Endpoint, left: VecDeque<Target>, until: Option<Instant> },
     /// There is a connection.
     Linked(Id),
     /// It is too early to try again.
@@ -59,7 +61,7 @@ impl Dialer {
                 Ok(stream) => {
                     let until =
                         self.setup.options.connect_timeout.and_then(|timeout| now.checked_add(timeout));
-                    self.stage = Stage::Connecting { stream, left, until };
+                    self.stage = Stage::Connecting { stream, address: target.endpoint(), left, until };
                     return Ok(());
                 }
                 Err(error) => last = error,
@@ -83,23 +85,40 @@ impl Dialer {
     }
 
     /// An attempt to connect has come to nothing.
-    pub(crate) fn failed(&mut self, error: &io::Error, now: Instant, random: u64) {
+    pub(crate) fn failed(&mut self, error: io::Error, now: Instant, random: u64) -> Wakes {
         log::debug!("cannot connect to {}: {error}", self.endpoint);
-        self.stage = Stage::Waiting(now.checked_add(self.backoff.next(random)));
+        let error = Arc::new(error);
+        let mut wakes = self.setup.host.report(&|| {
+            let endpoint = self.endpoint.clone();
+            Event::ConnectFailed { endpoint, error: error.clone() }
+        });
+        let pause = self.backoff.next(random);
+        wakes.append(self.pause(pause, now));
+        wakes
     }
 
     /// The connection is over.
-    pub(crate) fn lost(&mut self, end: &End, now: Instant, random: u64) {
+    pub(crate) fn lost(&mut self, end: &End, now: Instant, random: u64) -> Wakes {
         let pause = match retry(end) {
             Retry::Soon => self.backoff.next(random),
             Retry::Slowly => self.backoff.next_slow(random),
             Retry::Never => {
                 log::error!("{} will not have us, and is not tried again: {end}", self.endpoint);
                 self.stage = Stage::Dead;
-                return;
+                let endpoint = &self.endpoint;
+                let mut wakes = self.setup.host.abandon(self.peer);
+                wakes.append(self.setup.host.report(&|| Event::Abandoned { endpoint: endpoint.clone() }));
+                return wakes;
             }
         };
+        self.pause(pause, now)
+    }
+
+    /// It is too early to try again.
+    fn pause(&mut self, pause: Duration, now: Instant) -> Wakes {
         self.stage = Stage::Waiting(now.checked_add(pause));
+        let endpoint = &self.endpoint;
+        self.setup.host.report(&|| Event::Retrying { endpoint: endpoint.clone(), after: pause })
     }
 }
 

@@ -41,6 +41,30 @@ impl Shared {
         }
     }
 
+    /// Runs a future to its end on the calling thread, which meanwhile sleeps and never runs the reactor; `None` when the
+    /// deadline passes first.
+    pub(crate) fn sleep_on<F: Future + Unpin>(
+        &self,
+        mut future: F,
+        deadline: Option<Instant>,
+    ) -> Option<F::Output> {
+        let parker = Parker::current(&self.poll);
+        let waker = Waker::from(parker.clone());
+        let mut context = Context::from_waker(&waker);
+        loop {
+            parker.reset();
+            if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
+                return Some(output);
+            }
+            while !parker.is_woken() {
+                if is_past(deadline) {
+                    return None;
+                }
+                parker.park(deadline);
+            }
+        }
+    }
+
     /// Waits until the parker is woken, or the deadline has passed (false).
     fn wait(self: &Arc<Self>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
         loop {

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Setup;
+use crate::endpoint::Endpoint;
 use crate::slots::Id;
 use crate::transport::{Listener, Stream};
 
 /// Accepts connections, and knows those it has accepted.
 pub(crate) struct Accepting {
     listener: Listener,
+    /// Where it listens.
+    pub(crate) endpoint: Endpoint,
     pub(crate) setup: Arc<Setup>,
     /// The connections that came in here and are still there.
     pub(crate) links: HashSet<Id>,
@@ -22,21 +25,21 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
-    pub(crate) fn new(listener: Listener, setup: Arc<Setup>) -> Self {
-        Self { listener, setup, links: HashSet::new(), paused: None, listed: false }
+    pub(crate) fn new(listener: Listener, endpoint: Endpoint, setup: Arc<Setup>) -> Self {
+        Self { listener, endpoint, setup, links: HashSet::new(), paused: None, listed: false }
     }
 
     pub(crate) fn listener(&self) -> &Listener {
         &self.listener
     }
 
-    /// One connection, if any waits. `None` also after an error, which may have ended one connection or all accepting
-    /// for a while.
-    pub(crate) fn accept(&mut self, now: Instant) -> Option<io::Result<Stream>> {
+    /// One connection and where it comes from, if any waits. `None` also after an error, which may have ended one
+    /// connection or all accepting for a while.
+    pub(crate) fn accept(&mut self, now: Instant) -> Option<io::Result<(Stream, Endpoint)>> {
         match self.listener.accept(&self.setup.options) {
-            Ok(stream) => {
+            Ok(accepted) => {
                 self.paused = None;
-                Some(Ok(stream))
+                Some(Ok(accepted))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.paused = None;

@@ -88,10 +88,10 @@ impl Handle {
         Ok((listener, bound))
     }
 
-    /// Has the listener's connections belong to a socket.
-    pub(crate) fn listen(&self, listener: Listener, setup: Arc<Setup>) -> Key {
+    /// Has the connections of a listener, which is bound there, belong to a socket.
+    pub(crate) fn listen(&self, listener: Listener, bound: Endpoint, setup: Arc<Setup>) -> Key {
         let key = self.0.new_key();
-        self.0.command(Command::Listen(key, listener, setup));
+        self.0.command(Command::Listen(key, listener, bound, setup));
         key
     }
 
@@ -126,6 +126,15 @@ impl Handle {
         deadline: Option<Instant>,
     ) -> Option<F::Output> {
         self.0.block_on(future, deadline)
+    }
+
+    /// As [`Handle::block_on`], and leaves the reactor to others: for those who may outlive it, or care less.
+    pub(crate) fn sleep_on<F: Future + Unpin>(
+        &self,
+        future: F,
+        deadline: Option<Instant>,
+    ) -> Option<F::Output> {
+        self.0.sleep_on(future, deadline)
     }
 
     /// A future waits, which will not run the reactor itself.
@@ -233,7 +242,7 @@ pub(crate) struct Shared {
 
 /// What other threads ask of the reactor.
 pub(crate) enum Command {
-    Listen(Key, Listener, Arc<Setup>),
+    Listen(Key, Listener, Endpoint, Arc<Setup>),
     Dial(Key, Endpoint, Id, Arc<Setup>),
     /// A listener or dialer is to end, gracefully if something is to linger.
     Forget(Key, Option<Lingering>, Option<Arc<Done>>),

@@ -10,11 +10,11 @@ use super::linger::{Lingerer, Lingering, Recheck};
 use super::listener::Accepting;
 use super::reactor::{Entry, Turn};
 use super::wire::Link;
-use super::{Command, Key, Setup, Shared};
+use super::{Command, Key, Shared};
 use crate::peer::Host;
 use crate::session::End;
 use crate::slots::Id;
-use crate::transport::{Listener, watch};
+use crate::transport::watch;
 
 impl Turn {
     /// Does what other threads have asked for.
@@ -31,7 +31,9 @@ impl Turn {
 
     fn obey_one(&mut self, shared: &Arc<Shared>, command: Command, now: Instant) {
         match command {
-            Command::Listen(key, listener, setup) => self.listen(key, listener, setup),
+            Command::Listen(key, listener, bound, setup) => {
+                self.listen(key, Accepting::new(listener, bound, setup));
+            }
             Command::Dial(key, endpoint, peer, setup) => {
                 let id = self.entries.insert(Entry::Dialer(Box::new(Dialer::new(endpoint, setup, peer))));
                 self.keys.insert(key, id);
@@ -54,8 +56,8 @@ impl Turn {
         }
     }
 
-    fn listen(&mut self, key: Key, listener: Listener, setup: Arc<Setup>) {
-        let id = self.entries.insert(Entry::Accepting(Box::new(Accepting::new(listener, setup))));
+    fn listen(&mut self, key: Key, accepting: Accepting) {
+        let id = self.entries.insert(Entry::Accepting(Box::new(accepting)));
         self.keys.insert(key, id);
         let Some(Entry::Accepting(accepting)) = self.entries.get(id) else { return };
         if let Err(error) =
@@ -85,7 +87,7 @@ impl Turn {
     fn part(&mut self, id: Id, lingering: Option<Lingering>, now: Instant) {
         let left = match (self.entries.get_mut(id), lingering) {
             (Some(Entry::Link(link)), Some(lingering)) => link.leave(lingering, now),
-            _ => Err(End::Closed),
+            _ => Err(End::HungUp),
         };
         match left {
             Ok(()) => {

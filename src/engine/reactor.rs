@@ -160,18 +160,15 @@ impl Turn {
     pub(super) fn end(&mut self, id: Id, end: &End, now: Instant) {
         let Some(Entry::Link(mut link)) = self.take(id) else { return };
         match end {
-            End::Closed | End::Broken(_) | End::HungUp => log::debug!("{}: {end}", link.stream().describe()),
-            End::Violation(_) | End::Refused(_) => log::warn!("{}: {end}", link.stream().describe()),
+            End::Closed | End::Broken(_) | End::HungUp => log::debug!("{}: {end}", link.address()),
+            End::Violation(_) | End::Refused(_) => log::warn!("{}: {end}", link.address()),
         }
-        link.over().wake();
+        link.over(end).wake();
         let random = self.random();
         match (link.origin, self.entries.get_mut(link.origin.id())) {
             (Origin::Listener(_), Some(Entry::Accepting(accepting))) => drop(accepting.links.remove(&id)),
             (Origin::Dialer(dialer_id), Some(Entry::Dialer(dialer))) => {
-                dialer.lost(end, now, random);
-                if let Stage::Dead = dialer.stage {
-                    dialer.setup.host.abandon(dialer.peer).wake();
-                }
+                dialer.lost(end, now, random).wake();
                 let deadline = dialer.deadline();
                 self.timers.set(dialer_id, deadline);
             }
@@ -201,7 +198,7 @@ impl Turn {
                     Err(end) => self.end(id, &end, now),
                 },
                 Some(Entry::Dialer(dialer)) => match dialer.stage {
-                    Stage::Connecting { .. } => self.next_target(id, &io::ErrorKind::TimedOut.into(), now),
+                    Stage::Connecting { .. } => self.next_target(id, io::ErrorKind::TimedOut.into(), now),
                     Stage::Waiting(_) => self.dial(shared, id, now),
                     Stage::Resolving | Stage::Linked(_) | Stage::Dead => {}
                 },

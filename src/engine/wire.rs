@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::linger::Lingering;
 use super::{Command, Setup, Shared};
+use crate::endpoint::Endpoint;
 use crate::lock::lock;
+use crate::monitor::{Event, Remote};
 use crate::peer::{Carrier, Host};
 use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
@@ -19,6 +21,8 @@ pub(crate) struct Wire {
     stream: Stream,
     outgoing: Mutex<Outgoing>,
     host: Arc<dyn Host>,
+    /// Where the other end is.
+    address: Endpoint,
     /// The link this is the writing half of.
     link: Id,
     shared: Arc<Shared>,
@@ -72,8 +76,8 @@ impl Carrier for Wire {
         self.shared.command(Command::HangUp(self.link));
     }
 
-    fn describe(&self) -> String {
-        self.stream.describe()
+    fn address(&self) -> Endpoint {
+        self.address.clone()
     }
 }
 
@@ -96,6 +100,8 @@ pub(crate) struct Link {
     pub(crate) origin: Origin,
     /// Whether the link stands in the reactor's list of those to be read.
     pub(crate) listed: bool,
+    /// What `connect` was given, if it asked for this.
+    endpoint: Option<Endpoint>,
     wire: Arc<Wire>,
     carrier: Arc<dyn Carrier>,
     stage: Stage,
@@ -137,13 +143,16 @@ pub(crate) struct Seen {
 impl Link {
     /// A link for a stream that has just been connected.
     pub(crate) fn new(stream: Stream, link: Id, from: Source<'_>, now: Instant) -> Self {
-        let Source { origin, setup, dialled, shared } = from;
+        let Source { origin, dialled, address, setup, shared } = from;
+        let (peer, endpoint) = dialled.unzip();
         let host = setup.host.clone();
-        let session = Session::new(&setup.config, host.clone(), dialled, now);
-        let wire = Arc::new(Wire { stream, outgoing: Mutex::default(), host, link, shared: shared.clone() });
+        let session = Session::new(&setup.config, host.clone(), peer, now);
+        let (outgoing, shared) = (Mutex::default(), shared.clone());
+        let wire = Arc::new(Wire { stream, outgoing, host, address, link, shared });
         Self {
             origin,
             listed: false,
+            endpoint,
             carrier: wire.clone(),
             wire,
             stage: Stage::Talking(session),
@@ -153,6 +162,11 @@ impl Link {
 
     pub(crate) fn stream(&self) -> &Stream {
         &self.wire.stream
+    }
+
+    /// Where the other end is.
+    pub(crate) fn address(&self) -> &Endpoint {
+        &self.wire.address
     }
 
     /// Takes note of what the poll reported, and goes on writing. True if there may be something to read.
@@ -222,31 +236,31 @@ impl Link {
     /// Says farewell: the socket has nothing more to send, and wants nothing more. A peer that was still in its
     /// handshake is owed none.
     pub(crate) fn leave(&mut self, lingering: Lingering, now: Instant) -> Result<(), End> {
-        if self.peer().is_none() {
-            return Err(End::Closed);
+        if !matches!(&self.stage, Stage::Talking(session) if session.peer().is_some()) {
+            return Err(End::HungUp);
         }
-        self.over().wake();
-        self.wire.stream.finish().map_err(End::Broken)?;
+        self.over(&End::HungUp).wake();
         self.stage = Stage::Leaving { until: now.checked_add(FAREWELL), _lingering: lingering };
         self.inflow.readable = true;
-        Ok(())
+        Ok(self.wire.stream.finish()?)
     }
 
     /// The link is over: its socket is told, and has back what was not written.
-    pub(crate) fn over(&mut self) -> Wakes {
-        let mut wakes = lock(&self.wire.outgoing).lose(&*self.wire.host);
-        if let Some(peer) = self.peer() {
-            wakes.append(self.wire.host.part(peer));
-        }
+    pub(crate) fn over(&mut self, why: &End) -> Wakes {
+        let host = &*self.wire.host;
+        let mut wakes = lock(&self.wire.outgoing).lose(host);
+        let Stage::Talking(session) = &self.stage else { return wakes };
+        wakes.append(match session.peer() {
+            Some(peer) => host.part(peer, why),
+            None => host.report(&|| Event::HandshakeFailed { peer: self.remote(), why: why.clone() }),
+        });
         wakes
     }
 
-    /// The peer, from the end of its handshake until the farewell.
-    fn peer(&self) -> Option<Id> {
-        match &self.stage {
-            Stage::Talking(session) => session.peer(),
-            Stage::Leaving { .. } => None,
-        }
+    /// Who is at the other end, as far as it is known before the handshake.
+    fn remote(&self) -> Remote {
+        let (endpoint, address) = (self.endpoint.clone(), Some(self.wire.address.clone()));
+        Remote { endpoint, address, ..Remote::default() }
     }
 }
 
@@ -276,7 +290,7 @@ impl Inflow {
 
     fn note(&mut self, progress: Progress) -> Result<(), End> {
         match (progress, self.broken.take()) {
-            (Progress::Blocked, Some(error)) => Err(End::Broken(error)),
+            (Progress::Blocked, Some(error)) => Err(error.into()),
             (Progress::Blocked, None) => {
                 (self.readable, self.hung_up) = (false, false);
                 Ok(())
@@ -297,9 +311,11 @@ impl Inflow {
 /// What a new link belongs to.
 pub(crate) struct Source<'a> {
     pub(crate) origin: Origin,
+    /// The peer that `connect` made, and what it was given, if it did.
+    pub(crate) dialled: Option<(Id, Endpoint)>,
+    /// Where the other end is.
+    pub(crate) address: Endpoint,
     pub(crate) setup: &'a Setup,
-    /// The peer that `connect` made, if it did.
-    pub(crate) dialled: Option<Id>,
     pub(crate) shared: &'a Arc<Shared>,
 }
 

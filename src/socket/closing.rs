@@ -97,6 +97,10 @@ impl Member for Core {
         state.phase = Phase::Closed;
         let unsent = state.give_up();
         state.pipes.stats.returned += unsent.len() as u64;
+        let mut wakes = Wakes::default();
+        state.end_feeds(&mut wakes);
+        drop(state);
+        wakes.wake();
         unsent
     }
 }

@@ -6,15 +6,17 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::feed::{Feed, Feeds};
 use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
-use super::stats::Stats;
+use super::stats::{PeerStats, Stats};
 use crate::context::{self, Caller, Engine, Hub, Setup, left_behind};
 use crate::endpoint::{Address, Endpoint, Inproc};
 use crate::error::{BindError, ConnectError, DetachError, RecvError, Refusal};
 use crate::inproc;
 use crate::lock::lock;
 use crate::message::Message;
+use crate::monitor::{Event, Remote};
 use crate::options::Options;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
@@ -45,6 +47,8 @@ pub(super) struct State {
     pub(super) watchers: Waiters,
     /// Who waits for everything to be written.
     pub(super) draining: Waiters,
+    /// Who is told what happens.
+    pub(super) feeds: Feeds,
     pub(super) phase: Phase,
     pub(super) attachments: Vec<Attachment>,
     /// The engine looks in from time to time for batches that nobody writes.
@@ -102,6 +106,7 @@ impl Core {
             connecting: Waiters::default(),
             watchers: Waiters::default(),
             draining: Waiters::default(),
+            feeds: Feeds::default(),
             phase: Phase::Open,
             attachments: Vec::new(),
             watched: false,
@@ -250,6 +255,10 @@ impl Core {
         }
     }
 
+    pub(crate) fn peer_stats(&self) -> Vec<PeerStats> {
+        self.lock().pipes.peers.iter().map(|(_, peer)| PeerStats::of(peer)).collect()
+    }
+
     pub(crate) fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint, BindError> {
         endpoint.check_bind()?;
         if !self.is_open() {
@@ -263,8 +272,12 @@ impl Core {
         if state.phase != Phase::Open {
             return Err(BindError::Closed);
         }
-        let key = Key::Engine(self.engine.listen(listener, self.setup()));
+        let mut wakes = Wakes::default();
+        state.feeds.tell(|| Event::Listening { endpoint: bound.clone() }, &mut wakes);
+        let key = Key::Engine(self.engine.listen(listener, bound.clone(), self.setup()));
         state.attachments.push(Attachment { endpoint: bound.clone(), key, peer: None });
+        drop(state);
+        wakes.wake();
         Ok(bound)
     }
 
@@ -279,7 +292,10 @@ impl Core {
             .bind(name, self.caller())
             .ok_or_else(|| BindError::Listen { endpoint: endpoint.clone(), source: taken() })?;
         state.attachments.push(Attachment { endpoint: endpoint.clone(), key: Key::Inproc(key), peer: None });
+        let mut wakes = Wakes::default();
+        state.feeds.tell(|| Event::Listening { endpoint: endpoint.clone() }, &mut wakes);
         drop(state);
+        wakes.wake();
         self.hub.meet(name);
         Ok(endpoint.clone())
     }
@@ -299,8 +315,9 @@ impl Core {
                 state.pipes.peers.remove(peer);
                 return Err(error);
             }
+            let routing_id = state.pattern.name(peer).unwrap_or_default();
             if let Some(peer) = state.pipes.peers.get_mut(peer) {
-                peer.endpoint = Some(endpoint.clone());
+                peer.remote = Remote { endpoint: Some(endpoint.clone()), routing_id, ..Remote::default() };
             }
             if !self.options.immediate {
                 state.writable(peer, wakes);
@@ -359,7 +376,7 @@ impl Core {
         drop(state);
         self.forget(attachment.key, Ending::Abrupt, true);
         if let Some(peer) = attachment.peer {
-            self.part(peer).wake();
+            self.remove(peer).wake();
             self.flush();
         }
         Ok(())
@@ -399,6 +416,7 @@ impl Core {
         let mut state = self.lock();
         state.pipes.defer(true);
         let result = change(&mut state, &mut wakes);
+        state.tell_dropped(&mut wakes);
         state.pipes.defer(false);
         let errands = state.pipes.take_errands();
         let watch = state.begins_watch();
@@ -437,26 +455,57 @@ impl State {
     /// True if the engine is to be asked to look in, which it is not asked twice.
     #[inline]
     fn begins_watch(&mut self) -> bool {
-        let begins = self.pipes.is_dirty() && !self.watched;
+        let begins = self.wants_watch() && !self.watched;
         self.watched |= begins;
         begins
     }
 
     /// As [`State::begins_watch`], when the engine has looked in.
     pub(super) fn goes_on_watch(&mut self) -> bool {
-        self.watched = self.pipes.is_dirty();
+        self.watched = self.wants_watch();
         self.watched
     }
 
-    /// Whoever waited for their turn looks again when somebody else has had it.
+    #[inline]
+    fn wants_watch(&self) -> bool {
+        self.pipes.is_dirty() || self.feeds.owes()
+    }
+
+    /// Whoever waited for their turn looks again when somebody else has had it, and monitors learn what it has cost.
     #[inline]
     fn end_turn(&mut self, done: bool) -> Option<Wakes> {
-        (self.takes_turns && done).then(|| {
+        let passes = self.takes_turns && done;
+        (passes || self.feeds.any()).then(|| {
             let mut wakes = Wakes::default();
-            self.receivers.wake_all(&mut wakes);
-            self.watchers.wake_all(&mut wakes);
+            if passes {
+                self.receivers.wake_all(&mut wakes);
+                self.watchers.wake_all(&mut wakes);
+            }
+            self.tell_dropped(&mut wakes);
             wakes
         })
+    }
+
+    /// Tells monitors of messages that were given up.
+    #[inline]
+    pub(super) fn tell_dropped(&mut self, wakes: &mut Wakes) {
+        if self.feeds.any() || self.feeds.owes() {
+            self.feeds.tell_dropped(self.pipes.stats.dropped, wakes);
+        }
+    }
+
+    /// A feed for a new monitor.
+    pub(super) fn open_feed(&mut self, mark: usize, wakes: &mut Wakes) -> Arc<Feed> {
+        let feed = self.feeds.open(mark, self.pipes.stats.dropped, wakes);
+        if self.phase == Phase::Closed {
+            self.end_feeds(wakes);
+        }
+        feed
+    }
+
+    /// Nothing more will happen.
+    pub(super) fn end_feeds(&mut self, wakes: &mut Wakes) {
+        self.feeds.end(self.pipes.stats.dropped, wakes);
     }
 
     pub(super) fn writable(&mut self, peer: Id, wakes: &mut Wakes) {
@@ -495,6 +544,15 @@ impl State {
             peer.dialled = false;
             peer.forsaken = true;
         }
+    }
+}
+
+/// A socket that was dropped, and not closed, is over with its last connection.
+impl Drop for Core {
+    fn drop(&mut self) {
+        let mut wakes = Wakes::default();
+        self.lock().end_feeds(&mut wakes);
+        wakes.wake();
     }
 }
 

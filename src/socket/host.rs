@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use super::core::{Core, Phase, State};
 use crate::message::Message;
+use crate::monitor::{End, Event};
 use crate::peer::{Carrier, Ending, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
 use crate::slots::Id;
@@ -67,18 +68,18 @@ impl Host for Core {
             let State { pipes, pattern, .. } = &mut *state;
             let here = pipes.peers.get_mut(id).filter(|peer| open && !peer.severed);
             let Some(peer) = here else {
-                pipes.stats.received += messages.len() as u64;
-                pipes.stats.discarded += messages.drain(..).count() as u64;
+                let count = messages.drain(..).count();
+                state.count_received(id, count, octets);
+                state.pipes.stats.discarded += count as u64;
                 return usize::MAX;
             };
             peer.pace.heard();
-            peer.tally.octets_received += octets as u64;
-            pipes.stats.bytes_received += octets as u64;
             let subscribers = pattern.subscribers();
             let discarded = pattern.arrive(pipes, id, messages);
             if pattern.subscribers() > subscribers {
                 state.connecting.wake_all(wakes);
             }
+            state.count_received(id, messages.len() + discarded, octets);
             state.accept(id, messages, discarded, wakes)
         })
     }
@@ -95,27 +96,27 @@ impl Host for Core {
         self.change(|state, wakes| state.lose(id, flight, self.options.immediate, wakes)).1
     }
 
-    fn part(&self, id: Id) -> Wakes {
+    fn part(&self, id: Id, why: &End) -> Wakes {
         let part = |state: &mut State, wakes: &mut Wakes| {
-            let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
-            let unsent = peer.outbox.take_back(None);
-            state.take_back(id, unsent, false);
-            state.pattern.gone(id);
-            if let Some(peer) = state.pipes.peers.get_mut(id) {
-                peer.over = true;
-                if peer.inbox.is_empty() {
-                    state.pipes.peers.remove(id);
-                }
+            let State { pipes, feeds, .. } = &mut *state;
+            if let Some(peer) = pipes.peers.get(id) {
+                let disconnected = || Event::Disconnected { peer: peer.remote.clone(), why: why.clone() };
+                feeds.tell(disconnected, wakes);
             }
-            state.wake_all_senders(wakes);
-            state.wake_draining(wakes);
+            state.remove(id, wakes);
         };
         self.change(part).1
     }
 
     fn abandon(&self, id: Id) -> Wakes {
         self.lock().forsake(id);
-        self.part(id)
+        self.remove(id)
+    }
+
+    fn report(&self, event: &dyn Fn() -> Event) -> Wakes {
+        let mut wakes = Wakes::default();
+        self.lock().feeds.tell(event, &mut wakes);
+        wakes
     }
 
     fn flush(&self) {
@@ -124,17 +125,21 @@ impl Host for Core {
     }
 
     fn look(&self) -> bool {
+        let mut wakes = Wakes::default();
         let mut state = self.lock();
-        if !state.goes_on_watch() {
+        state.tell_dropped(&mut wakes);
+        let goes_on = state.goes_on_watch();
+        if state.pipes.is_dirty() {
+            let carriers = state.pipes.take_dirty();
+            drop(state);
+            carriers.iter().for_each(|carrier| carrier.pump());
+        } else {
             let idle = state.pipes.cool();
             drop(state);
             idle.iter().for_each(|carrier| carrier.trim());
-            return false;
         }
-        let carriers = state.pipes.take_dirty();
-        drop(state);
-        carriers.iter().for_each(|carrier| carrier.pump());
-        true
+        wakes.wake();
+        goes_on
     }
 
     fn poll_drained(&self, waker: &Waker) -> bool {
@@ -168,6 +173,13 @@ impl Host for Core {
     }
 }
 
+impl Core {
+    /// A peer that is not expected back is gone.
+    pub(super) fn remove(&self, id: Id) -> Wakes {
+        self.change(|state, wakes| state.remove(id, wakes)).1
+    }
+}
+
 impl State {
     fn attach(
         &mut self,
@@ -181,6 +193,7 @@ impl State {
         }
         let id = dialled.unwrap_or_else(|| self.pipes.insert(false, carrier.is_inproc()));
         let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
+        let address = carrier.address();
         peer.carrier = Some(carrier);
         if let Err(rejection) = self.pattern.attach(&mut self.pipes, id, info) {
             match dialled {
@@ -189,13 +202,17 @@ impl State {
             }
             return Err(rejection);
         }
+        let routing_id = self.pattern.name(id).unwrap_or_else(|| info.identity.clone());
         let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
-        peer.info = Some(info.clone());
+        peer.remote.address = Some(address);
+        peer.remote.socket_type = Some(info.socket_type);
+        peer.remote.routing_id = routing_id;
         self.pipes.stats.reconnects += u64::from(peer.tally.connections > 0);
         peer.tally.connections += 1;
         // What was filled up before there was a connection opens when it has drained.
         let room = peer.outbox.has_room();
         self.pipes.stats.peers += 1;
+        self.feeds.tell(|| Event::Ready { peer: peer.remote.clone() }, wakes);
         self.connecting.wake_all(wakes);
         if room {
             self.writable(id, wakes);
@@ -215,10 +232,8 @@ impl State {
     fn accept(&mut self, id: Id, messages: &mut Vec<Message>, discarded: usize, wakes: &mut Wakes) -> usize {
         let Self { pipes, pattern, .. } = self;
         let count = messages.len();
-        pipes.stats.received += (count + discarded) as u64;
         pipes.stats.discarded += discarded as u64;
         let Some(peer) = pipes.peers.get_mut(id) else { return usize::MAX };
-        peer.tally.received += (count + discarded) as u64;
         if count > 0 {
             pipes.stats.discarded += peer.inbox.accept(messages) as u64;
             pattern.readable(id);
@@ -244,6 +259,9 @@ impl State {
         self.detach(id);
         if self.phase == Phase::Closed {
             self.pipes.stats.dropped.lingered += unsent.len() as u64;
+            if let Some(peer) = self.pipes.peers.get_mut(id) {
+                peer.tally.taken_back += unsent.len() as u64;
+            }
             return;
         }
         self.take_back(id, unsent, expected);
@@ -251,6 +269,22 @@ impl State {
         if self.pattern.can_recv() {
             self.wake_receivers(usize::MAX, wakes);
         }
+        self.wake_draining(wakes);
+    }
+
+    /// A peer that is not expected back is gone, but for what is left in its inbox.
+    fn remove(&mut self, id: Id, wakes: &mut Wakes) {
+        let Some(peer) = self.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
+        let unsent = peer.outbox.take_back(None);
+        self.take_back(id, unsent, false);
+        self.pattern.gone(id);
+        if let Some(peer) = self.pipes.peers.get_mut(id) {
+            peer.over = true;
+            if peer.inbox.is_empty() {
+                self.pipes.peers.remove(id);
+            }
+        }
+        self.wake_all_senders(wakes);
         self.wake_draining(wakes);
     }
 
@@ -266,6 +300,15 @@ impl State {
         let dropped =
             if self.conflate { &mut stats.dropped.conflated } else { &mut stats.dropped.disconnected };
         *dropped += (count - kept) as u64;
+    }
+
+    fn count_received(&mut self, id: Id, messages: usize, octets: usize) {
+        self.pipes.stats.received += messages as u64;
+        self.pipes.stats.bytes_received += octets as u64;
+        if let Some(peer) = self.pipes.peers.get_mut(id) {
+            peer.tally.received += messages as u64;
+            peer.tally.octets_received += octets as u64;
+        }
     }
 
     fn count_written(&mut self, id: Id, written: Written) {

@@ -5,7 +5,9 @@ mod closing;
 mod core;
 mod dealer;
 mod end;
+mod feed;
 mod host;
+mod monitor;
 mod pair;
 mod pattern;
 mod pipes;
@@ -33,6 +35,7 @@ use self::closing::Draining;
 use self::core::Core;
 pub use self::dealer::Dealer;
 pub(crate) use self::end::{Closing, End, Room};
+pub use self::monitor::Monitor;
 pub use self::pair::Pair;
 use self::pattern::Pattern;
 pub use self::pub_::Pub;
@@ -42,7 +45,7 @@ pub use self::push::Push;
 pub use self::rep::Rep;
 pub use self::req::Req;
 pub use self::router::Router;
-pub use self::stats::{Dropped, Stats};
+pub use self::stats::{PeerStats, Stats};
 pub use self::sub::Sub;
 pub use self::subscribing::Subscribes;
 pub(crate) use self::wait::Receiving;
@@ -242,6 +245,13 @@ impl<T: Kind> Socket<T> {
     /// Where the messages of this socket are: counted under one lock, so that the numbers fit together.
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// The same for each of its peers, in no particular order: for those that are connected, for those that `connect`
+    /// made, also while they are away, and for those that are gone and have left messages to be received. The numbers
+    /// of a peer that is gone for good are in [`stats`](Self::stats) only.
+    pub fn peer_stats(&self) -> Vec<PeerStats> {
+        self.core.peer_stats()
     }
 }
 

@@ -53,6 +53,11 @@ pub(crate) trait Pattern: Send {
         Ok(())
     }
 
+    /// The routing id that the socket has given to a peer.
+    fn name(&self, _peer: Id) -> Option<Bytes> {
+        None
+    }
+
     /// Messages have come from a peer. Those that are left go into its inbox. Returns how many were discarded.
     fn arrive(&mut self, _pipes: &mut Pipes, _peer: Id, messages: &mut Vec<Message>) -> usize {
         if self.receives() { 0 } else { messages.drain(..).count() }

@@ -193,6 +193,7 @@ impl Pipes {
     pub(super) fn notify(&mut self, id: Id, message: Message) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         self.stats.received += 1;
+        peer.tally.received += 1;
         self.stats.discarded += peer.inbox.accept(&mut vec![message]) as u64;
     }
 

@@ -213,6 +213,10 @@ impl Pattern for Routing {
         Ok(())
     }
 
+    fn name(&self, peer: Id) -> Option<Bytes> {
+        self.names.get(&peer).map(|name| name.id.clone())
+    }
+
     fn arrive(&mut self, _: &mut Pipes, peer: Id, messages: &mut Vec<Message>) -> usize {
         let Some(name) = self.names.get(&peer) else { return messages.drain(..).count() };
         let front = [name.id.clone()];

@@ -1,4 +1,7 @@
-//! [`Stats`]: where every message of a socket is.
+//! [`Stats`]: where every message of a socket is, and [`PeerStats`]: the same for each peer.
+
+use crate::monitor::{Dropped, Remote};
+use crate::peer::{Peer, Tally};
 
 /// What has become of the messages of a socket so far, and how many peers it has.
 ///
@@ -44,7 +47,8 @@ pub struct Stats {
     pub waiting: u64,
     /// Bytes written for the messages in `written`, framing included.
     pub bytes_written: u64,
-    /// Bytes that came for the messages in `received`, framing included.
+    /// Bytes that came for the messages in `received`, framing included, and for what was said between them: heartbeats
+    /// and subscriptions.
     pub bytes_received: u64,
     /// Peers connected at present.
     pub peers: usize,
@@ -52,34 +56,74 @@ pub struct Stats {
     pub reconnects: u64,
 }
 
-/// Messages a socket had accepted and then given up, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What has become of the messages to and from one peer so far, over all its connections; see
+/// [`Socket::peer_stats`](crate::Socket::peer_stats).
+///
+/// Both directions add up exactly, whenever they are asked for:
+///
+/// ```text
+/// given    = written + taken_back + queued
+/// received = delivered + discarded + waiting
+/// ```
+///
+/// A message may be given to several peers one after the other, or to one of them twice, since what a lost peer has not
+/// got is given anew: these numbers need not sum up to what the socket has [accepted](Stats::accepted). And what
+/// waits for whichever peer has room first is given to nobody yet: it is [queued](Stats::queued) at the socket alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Dropped {
-    /// Still unsent when the socket ended: when the linger time of a dropped one was over, which nobody can ask it any
-    /// more, and so is written to the log, too.
-    pub lingered: u64,
-    /// Replaced by a newer message, as the option `conflate` asks for; or the latest value of a peer that is lost and
-    /// not expected back.
-    pub conflated: u64,
-    /// For a peer whose queue was full, where the option [`overflow`](super::Builder::overflow) has it dropped, or a
-    /// REP had to.
-    pub overflowed: u64,
-    /// For a routing id that nobody has, at a ROUTER that is not [`mandatory`](super::Builder::mandatory).
-    pub unroutable: u64,
-    /// For a peer that was lost, of types that cannot send it to another one.
-    pub disconnected: u64,
-    /// Published with nobody subscribed to it.
-    pub unsubscribed: u64,
-    /// Requests that were given up before they were sent.
-    pub abandoned: u64,
+pub struct PeerStats {
+    /// Who it is.
+    pub peer: Remote,
+    /// Whether it is connected at present.
+    pub connected: bool,
+    /// How often it was connected.
+    pub connections: u64,
+    /// Messages that were put into its queue.
+    pub given: u64,
+    /// Messages wholly given to its connections.
+    pub written: u64,
+    /// A part of `written`: messages given to connections that have ended since. It may have got them or not.
+    pub unconfirmed: u64,
+    /// Messages that were taken out of its queue again: when it was lost, to be given to whoever can have them or else
+    /// dropped; when they were replaced by newer ones; or when they were handed back by `close`.
+    pub taken_back: u64,
+    /// Messages that wait to be written to it.
+    pub queued: u64,
+    /// Messages that came from it.
+    pub received: u64,
+    /// Messages from it that `recv` gave to the caller.
+    pub delivered: u64,
+    /// Messages from it that nobody will receive: see [`Stats::discarded`].
+    pub discarded: u64,
+    /// Messages from it that wait to be received.
+    pub waiting: u64,
+    /// Bytes written for the messages in `written`, framing included.
+    pub bytes_written: u64,
+    /// Bytes that came for the messages in `received`, framing included, and for what was said between them: heartbeats
+    /// and subscriptions.
+    pub bytes_received: u64,
 }
 
-impl Dropped {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        let Self { lingered, conflated, overflowed, unroutable, disconnected, unsubscribed, abandoned } =
-            *self;
-        lingered + conflated + overflowed + unroutable + disconnected + unsubscribed + abandoned
+impl PeerStats {
+    pub(super) fn of(peer: &Peer) -> Self {
+        let Tally { given, written, unconfirmed, taken_back, received, delivered, .. } = peer.tally;
+        let waiting = peer.inbox.len() as u64;
+        Self {
+            peer: peer.remote.clone(),
+            connected: peer.carrier.is_some(),
+            connections: peer.tally.connections,
+            given,
+            written,
+            unconfirmed,
+            taken_back,
+            queued: peer.outbox.queued() as u64,
+            received,
+            delivered,
+            // What has come and is nowhere else.
+            discarded: received - delivered - waiting,
+            waiting,
+            bytes_written: peer.tally.octets_written,
+            bytes_received: peer.tally.octets_received,
+        }
     }
 }

@@ -56,6 +56,14 @@ impl Target {
         Ok(found.into_iter().map(|addr| Self::Tcp { addr, source: tcp.source }).collect())
     }
 
+    /// Where that is.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Tcp { addr, .. } => Endpoint::from_addr(*addr),
+            Self::Ipc(at) => Endpoint::from_ipc(at.clone()),
+        }
+    }
+
     /// Begins to connect. The outcome shows when the stream becomes writable.
     pub(crate) fn dial(&self, options: &Options) -> io::Result<Stream> {
         match self {
@@ -96,16 +104,6 @@ impl Stream {
             Self::Ipc(_) => Ok(()), // or it would not be there
         }
     }
-
-    /// Who is on the other side, for the log.
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Tcp(stream) => {
-                stream.peer_addr().map_or_else(|_| "tcp://?".into(), |addr| format!("tcp://{addr}"))
-            }
-            Self::Ipc(stream) => ipc::describe(stream),
-        }
-    }
 }
 
 impl Read for &Stream {
@@ -126,11 +124,15 @@ impl Listener {
         }
     }
 
-    /// Accepts one connection, ready for use.
-    pub(crate) fn accept(&self, options: &Options) -> io::Result<Stream> {
+    /// Accepts one connection, ready for use, and tells where it comes from.
+    pub(crate) fn accept(&self, options: &Options) -> io::Result<(Stream, Endpoint)> {
         match self {
-            Self::Tcp(listener) => tcp::accept(listener, options).map(Stream::Tcp),
-            Self::Ipc(listener) => ipc::accept(listener, options).map(Stream::Ipc),
+            Self::Tcp(listener) => {
+                let (stream, addr) = tcp::accept(listener, options)?;
+                Ok((Stream::Tcp(stream), Endpoint::from_addr(addr)))
+            }
+            // Who dials has no name, as a rule.
+            Self::Ipc(listener) => Ok((Stream::Ipc(ipc::accept(listener, options)?), listener.endpoint())),
         }
     }
 }

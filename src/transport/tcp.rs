@@ -67,12 +67,12 @@ fn listen(addr: SocketAddr, options: &Options) -> io::Result<TcpListener> {
 }
 
 /// Accepts a connection.
-pub(super) fn accept(listener: &TcpListener, options: &Options) -> io::Result<TcpStream> {
-    let (stream, _) = listener.accept()?;
+pub(super) fn accept(listener: &TcpListener, options: &Options) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, addr) = listener.accept()?;
     let configured = stream.set_nonblocking(true).and_then(|()| configure(&SockRef::from(&stream), options));
     // This fails when the peer has gone already, and says nothing of the next connection.
     configured.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
-    Ok(stream)
+    Ok((stream, addr))
 }
 
 /// Begins to connect: see [`super::Target::dial`].

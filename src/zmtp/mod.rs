@@ -33,4 +33,4 @@ pub(crate) use decoder::LOOKAHEAD;
 pub(crate) use handshake::{Config, Limits, PeerInfo};
 pub use socket_type::SocketType;
 pub(crate) use violation::Retry;
-pub(crate) use violation::Violation;
+pub use violation::Violation;

@@ -2,12 +2,13 @@
 
 use super::SocketType;
 
-/// What a peer did that ends its connection.
+/// What a peer did that ends its connection; told by [`Event::HandshakeFailed`](crate::Event::HandshakeFailed) and
+/// [`Event::Disconnected`](crate::Event::Disconnected).
 ///
 /// Nothing of the message it was sending is delivered; messages that were whole before are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum Violation {
+pub enum Violation {
     /// The first octets are not the signature of ZMTP 2.0 or later.
     #[error("the peer does not speak ZMTP")]
     NotZmtp,

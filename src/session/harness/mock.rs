@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use crate::lock::lock;
 use crate::message::Message;
+use crate::monitor::{End, Event};
 use crate::peer::{Carrier, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::{Id, Slots};
@@ -187,7 +188,7 @@ impl Host for Mock {
         Wakes::default()
     }
 
-    fn part(&self, peer: Id) -> Wakes {
+    fn part(&self, peer: Id, _: &End) -> Wakes {
         let books = &mut *self.page(peer);
         books.names.remove(peer);
         books.peer = None;
@@ -195,6 +196,10 @@ impl Host for Mock {
     }
 
     fn abandon(&self, _peer: Id) -> Wakes {
+        Wakes::default()
+    }
+
+    fn report(&self, _: &dyn Fn() -> Event) -> Wakes {
         Wakes::default()
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Mock, Pipe};
+use crate::endpoint::Endpoint;
 use crate::peer::{Carrier, Host};
 use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
@@ -83,7 +84,7 @@ impl Party {
     pub(crate) fn over(&mut self, end: End) {
         self.outgoing.lose(&*self.host).wake();
         if let Some(peer) = self.session.peer() {
-            self.host.part(peer).wake();
+            self.host.part(peer, &end).wake();
         }
         self.end = Some(end);
     }
@@ -111,7 +112,7 @@ impl Party {
         }
         let progress = self.session.read(from, scratch, &carrier, now)?;
         match self.broken.take_if(|_| progress == Progress::Blocked) {
-            Some(error) => Err(End::Broken(error)),
+            Some(error) => Err(error.into()),
             None => Ok(()),
         }
     }
@@ -129,7 +130,7 @@ impl Carrier for Mute {
 
     fn hang_up(&self) {}
 
-    fn describe(&self) -> String {
-        String::new()
+    fn address(&self) -> Endpoint {
+        Endpoint::from_addr(([127, 0, 0, 1], 1).into())
     }
 }

@@ -1,0 +1,187 @@
+//! [`Event`]: what happens to the connections of a socket, as its monitors are told.
+
+use std::io;
+use std::ops::Sub;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::endpoint::Endpoint;
+use crate::error::Rejection;
+use crate::zmtp::{SocketType, Violation};
+
+/// What happened to a connection of a socket; told by a [`Monitor`](crate::Monitor).
+///
+/// The events of one connection come in the order in which they happened:
+///
+/// ```text
+/// connect:  Connected ──▶ Ready ──▶ Disconnected ──▶ Retrying ──▶ Connected, or ConnectFailed ──▶ Retrying
+///               └───────▶ HandshakeFailed ──▶ Retrying, or Abandoned
+/// bind:     Listening,  Accepted ──▶ Ready ──▶ Disconnected
+///                           └──────▶ HandshakeFailed
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The socket was bound, and accepts connections from now on.
+    Listening {
+        /// What [`bind`](crate::Socket::bind) returned.
+        endpoint: Endpoint,
+    },
+    /// A connection was accepted. Who it is will be known after the handshake.
+    Accepted {
+        /// Where the socket is bound: what [`bind`](crate::Socket::bind) returned.
+        endpoint: Endpoint,
+        /// Where the connection comes from; for `ipc`, which does not tell, the same as `endpoint`.
+        address: Endpoint,
+    },
+    /// A connection was made. Who is there will be known after the handshake.
+    Connected {
+        /// What [`connect`](crate::Socket::connect) was given.
+        endpoint: Endpoint,
+        /// The address that was reached.
+        address: Endpoint,
+    },
+    /// No connection was made to an endpoint: its name is not found, or nobody listens at any of its addresses.
+    ConnectFailed {
+        /// What [`connect`](crate::Socket::connect) was given.
+        endpoint: Endpoint,
+        /// What the system says, of the last address that was tried.
+        error: Arc<io::Error>,
+    },
+    /// A connection ended before it was of any use: its peer is none of ours, or was turned away.
+    HandshakeFailed {
+        /// Who it was: its address, and what was dialled.
+        peer: Remote,
+        /// What went wrong.
+        why: End,
+    },
+    /// The handshake is over: the peer may be sent to and received from.
+    Ready {
+        /// Who it is.
+        peer: Remote,
+    },
+    /// The connection of a peer that had been [`Ready`](Self::Ready) is over.
+    Disconnected {
+        /// Who it was.
+        peer: Remote,
+        /// How it ended.
+        why: End,
+    },
+    /// An endpoint that `connect` was given will be dialled again.
+    Retrying {
+        /// What [`connect`](crate::Socket::connect) was given.
+        endpoint: Endpoint,
+        /// The pause before that: see [`reconnect_interval`](crate::Builder::reconnect_interval).
+        after: Duration,
+    },
+    /// The peer at an endpoint that `connect` was given has refused us for good, and is not dialled again.
+    Abandoned {
+        /// What [`connect`](crate::Socket::connect) was given.
+        endpoint: Endpoint,
+    },
+    /// Messages that the socket had accepted were given up. At most one such event comes in a tenth of a second.
+    Dropped {
+        /// How many, by reason, since the last event of this kind.
+        messages: Dropped,
+    },
+    /// The monitor was not read for so long that its oldest events were given up for newer ones. They would have stood
+    /// here.
+    Missed {
+        /// How many they were.
+        events: u64,
+    },
+}
+
+/// Who is at the other end of a connection, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Remote {
+    /// What [`connect`](crate::Socket::connect) was given, if we dialled; none for a peer that came to us.
+    pub endpoint: Option<Endpoint>,
+    /// Where the peer is, or was when it was last connected; none if it never was. For `ipc` it is the path or name that
+    /// joins the two.
+    pub address: Option<Endpoint>,
+    /// The type of its socket, once it has told.
+    pub socket_type: Option<SocketType>,
+    /// How it wants to be known, empty for no matter how. At a [`Router`](crate::Router) it is the id it *is* known by.
+    pub routing_id: Bytes,
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum End {
+    /// The peer ended it.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The system ended it; most often the peer died, or cannot be reached any more.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] Arc<io::Error>),
+    /// The peer broke the protocol, or said that we did.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// The socket did not want the peer.
+    #[error("the peer was refused: {0}")]
+    Refused(#[from] Rejection),
+    /// The socket ended it: it was closed, unbound or disconnected; or its type requires it, as when a REQ gives up what
+    /// it has asked.
+    #[error("the socket hung up")]
+    HungUp,
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(Arc::new(error))
+    }
+}
+
+/// Messages a socket had accepted and then given up, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Still unsent when the socket ended: when the linger time of a dropped one was over, which nobody can ask it any
+    /// more, and so is written to the log, too.
+    pub lingered: u64,
+    /// Replaced by a newer message, as the option `conflate` asks for; or the latest value of a peer that is lost and
+    /// not expected back.
+    pub conflated: u64,
+    /// For a peer whose queue was full, where the option [`overflow`](crate::Builder::overflow) has it dropped, or a
+    /// REP had to.
+    pub overflowed: u64,
+    /// For a routing id that nobody has, at a ROUTER that is not [`mandatory`](crate::Builder::mandatory).
+    pub unroutable: u64,
+    /// For a peer that was lost, of types that cannot send it to another one.
+    pub disconnected: u64,
+    /// Published with nobody subscribed to it.
+    pub unsubscribed: u64,
+    /// Requests that were given up before they were sent.
+    pub abandoned: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self { lingered, conflated, overflowed, unroutable, disconnected, unsubscribed, abandoned } =
+            *self;
+        lingered + conflated + overflowed + unroutable + disconnected + unsubscribed + abandoned
+    }
+}
+
+/// What was dropped since an earlier count of the same socket.
+impl Sub for Dropped {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            lingered: self.lingered - earlier.lingered,
+            conflated: self.conflated - earlier.conflated,
+            overflowed: self.overflowed - earlier.overflowed,
+            unroutable: self.unroutable - earlier.unroutable,
+            disconnected: self.disconnected - earlier.disconnected,
+            unsubscribed: self.unsubscribed - earlier.unsubscribed,
+            abandoned: self.abandoned - earlier.abandoned,
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::path::{self, Path, PathBuf};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::set_buffers;
-use super::socket_file::{SocketFile, in_use, random};
+use super::socket_file::{SocketFile, random};
 use crate::endpoint::{Endpoint, Ipc};
 use crate::options::Options;
 
@@ -46,18 +46,15 @@ pub(crate) fn listen(at: &Ipc, options: &Options) -> io::Result<Listener> {
 fn listen_at(at: Ipc, options: &Options) -> io::Result<Listener> {
     let addr = address(&at)?;
     let socket = socket(options)?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     let file = match &at {
-        Ipc::Path(path) => Some(SocketFile::bind(&socket, &addr, Path::new(&**path))?),
+        Ipc::Path(path) => Some(SocketFile::listen(&socket, &addr, Path::new(&**path), backlog)?),
         Ipc::Abstract(_) | Ipc::Any => {
             socket.bind(&addr)?;
+            socket.listen(backlog)?;
             None
         }
     };
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-    // Until it listened it could be taken for one that was left behind.
-    if file.as_ref().is_some_and(|file| !file.stays()) {
-        return Err(in_use());
-    }
     Ok(Listener { _file: file, _dir: None, socket: socket.into(), at })
 }
 

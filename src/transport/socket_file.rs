@@ -7,10 +7,14 @@ use std::collections::hash_map::RandomState;
 use std::fs::{self, Metadata};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{self, Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::time::Instant;
+use std::time::{Duration, SystemTime};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -26,34 +30,28 @@ pub(super) struct SocketFile {
 type Inode = (u64, u64);
 
 impl SocketFile {
-    /// Binds the socket to an address, which is that of the path. The file of a listener that is no more gives way.
-    pub(super) fn bind(socket: &Socket, addr: &SockAddr, path: &Path) -> io::Result<Self> {
-        let absolute = path::absolute(path)?;
+    /// Binds the socket to an address, which is that of the path, and listens. The file of a listener that is no more
+    /// gives way.
+    ///
+    /// A socket that is bound and does not listen yet looks like one that is no more, and a file that has been looked at
+    /// may be another's when it is removed. So only one at a time does any of that in a directory.
+    pub(super) fn listen(socket: &Socket, addr: &SockAddr, path: &Path, backlog: i32) -> io::Result<Self> {
+        let path = path::absolute(path)?;
+        let _claim = Claim::on_directory_of(&path)?;
         match socket.bind(addr) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                match remove_stale(path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {} // somebody else has removed it
+                match remove_stale(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {} // its listener has removed it
                     removed => removed?,
                 }
                 socket.bind(addr)?;
             }
             bound => bound?,
         }
-        let inode = inode(&fs::symlink_metadata(&absolute)?);
-        Ok(Self { path: absolute, inode })
-    }
-
-    /// Whether the file is still there, now that the socket listens. Somebody may just have moved it aside and, having
-    /// seen what it is, be about to put it back.
-    pub(super) fn stays(&self) -> bool {
-        let until = Instant::now() + GRACE;
-        while !self.is_there() {
-            if Instant::now() > until {
-                return false;
-            }
-            thread::sleep(GRACE / 100);
-        }
-        true
+        let inode = inode(&fs::symlink_metadata(&path)?);
+        let file = Self { path, inode };
+        socket.listen(backlog)?;
+        Ok(file)
     }
 
     /// Whether the file is where it was made, and no other one is.
@@ -75,24 +73,67 @@ impl Drop for SocketFile {
 
 /// Removes what a listener that is no more has left behind; an error if there is anything else.
 ///
-/// Others may be about the same. One that has bound and does not listen yet looks as if it were no more, and is given
-/// some time. One that was faster may have its own file there meanwhile, so the file is moved to where nobody else looks
-/// for it, and only there it is certain which one it is.
+/// Programs that are not of ours make no [`Claim`]: one of theirs that has bound and does not listen yet is given some
+/// time.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let aside = path.with_file_name(format!(".{:08x}", random() as u32));
     let found = find_stale(path)?;
-    SockAddr::unix(&aside)?; // where it could not be looked at again it is not moved
     thread::sleep(GRACE);
     if find_stale(path)? != found {
         return Err(in_use());
     }
-    fs::rename(path, &aside)?;
-    if find_stale(&aside).is_ok_and(|moved| moved == found) {
-        return fs::remove_file(&aside);
-    }
-    put_back(&aside, path);
-    Err(in_use())
+    fs::remove_file(path)
 }
+
+/// Keeps others from binding in a directory at the same time. It ends with its process, however that ends.
+///
+/// On Linux it is an abstract name, made of the directory's inode; there may be none in a sandbox, and those of two network
+/// namespaces do not know of each other. Elsewhere it is a lock on the directory.
+struct Claim {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    _name: Option<Socket>,
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    _lock: Option<fs::File>,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Claim {
+    /// Waits until it is the turn of the caller.
+    fn on_directory_of(path: &Path) -> io::Result<Self> {
+        let (dev, ino) = inode(&fs::metadata(path.parent().unwrap_or(path))?);
+        let addr = SockAddr::unix(format!("\0ferromq-{dev:x}-{ino:x}"))?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match socket.bind(&addr) {
+                Ok(()) => return Ok(Self { _name: Some(socket) }),
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    log::debug!("binding to {} with no claim on its directory: {error}", path.display());
+                    return Ok(Self { _name: None });
+                }
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Claim {
+    /// Waits until it is the turn of the caller.
+    fn on_directory_of(path: &Path) -> io::Result<Self> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).custom_flags(EXCLUSIVE);
+        let lock = options.open(path.parent().unwrap_or(path));
+        if let Err(error) = &lock {
+            log::debug!("binding to {} with no claim on its directory: {error}", path.display());
+        }
+        Ok(Self { _lock: lock.ok() })
+    }
+}
+
+/// `O_EXLOCK`, the same on macOS and the BSDs, for which the standard library has no name.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const EXCLUSIVE: i32 = 0x20;
 
 /// Looks for a socket that nobody listens on. It is known by its inode and, since the number of an inode is given again,
 /// by its time.
@@ -112,22 +153,11 @@ fn find_stale(path: &Path) -> io::Result<(Inode, SystemTime)> {
     }
 }
 
-/// Undoes a move, unless there is something new by now. A link, unlike a move, does not replace that.
-fn put_back(aside: &Path, path: &Path) {
-    let restored = match fs::hard_link(aside, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::rename(aside, path), // there are no links
-        _ => fs::remove_file(aside),
-    };
-    if let Err(error) = restored {
-        log::warn!("cannot move {} back to {}: {error}", aside.display(), path.display());
-    }
-}
-
 fn inode(found: &Metadata) -> Inode {
     (found.dev(), found.ino())
 }
 
-pub(super) fn in_use() -> io::Error {
+fn in_use() -> io::Error {
     io::ErrorKind::AddrInUse.into()
 }
 
@@ -136,32 +166,11 @@ pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// How long binding and listening may lie apart, or moving a file and putting it back. It is waited for only where
-/// something was left behind.
+/// How long binding and listening may lie apart. It is waited for only where something was left behind.
 const GRACE: Duration = Duration::from_millis(100);
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn what_was_moved_goes_back_where_nothing_is() {
-        let dir = std::env::temp_dir().join(format!("ferromq-test-{:016x}", random()));
-        fs::create_dir(&dir).unwrap();
-        let (path, aside) = (dir.join("socket"), dir.join("aside"));
-        let listener = UnixListener::bind(&aside).unwrap();
-        put_back(&aside, &path);
-        assert!(path.exists() && !aside.exists());
-        assert_eq!(find_stale(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse, "it listens");
-
-        drop(listener);
-        let left = find_stale(&path).unwrap();
-        let _listener = UnixListener::bind(&aside).unwrap();
-        put_back(&aside, &path);
-        assert_eq!(find_stale(&path).unwrap(), left, "what was there has stayed");
-        assert!(!aside.exists());
-        fs::remove_dir_all(&dir).unwrap();
-    }
-}
+/// How long others may take to bind in a directory, and how often to look.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PATIENCE: Duration = Duration::from_secs(5);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PAUSE: Duration = Duration::from_millis(1);

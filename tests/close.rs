@@ -417,6 +417,24 @@ fn sockets_and_contexts_can_end_in_any_order_and_from_any_thread() {
 }
 
 #[test]
+fn the_last_handle_ends_the_connections() {
+    within(2 * PATIENCE, || {
+        let stays = Context::new().unwrap();
+        let push = stays.socket::<Push>().build().unwrap();
+        let at = push.bind("tcp://127.0.0.1:0").unwrap();
+        for _ in 0..200 {
+            let ctx = Context::new().unwrap();
+            let pull = ctx.socket::<Pull>().build().unwrap();
+            pull.connect(at.clone()).unwrap();
+            push.wait_connected(1, PATIENCE).unwrap();
+            pull.wait_connected(1, PATIENCE).unwrap();
+            drop((ctx, pull));
+            eventually("the peer sees the end", || push.stats().peers == 0);
+        }
+    });
+}
+
+#[test]
 fn many_contexts_leave_no_thread_behind() {
     let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     within(PATIENCE, move || {

@@ -133,8 +133,12 @@ impl Shared {
 
     /// No socket is left, and no handle: lets go of all that the reactor still holds. Connections hold what we share,
     /// and so do commands and watched sockets; without this they would keep each other alive.
-    fn clear_up(&self) {
-        let turn = lock(&self.roster).close();
+    fn clear_up(self: &Arc<Self>) {
+        let mut turn = lock(&self.roster).close();
+        // The last sockets have asked for the end of their connections, and may not have been heard yet.
+        if let Some(turn) = &mut turn {
+            turn.obey(self);
+        }
         let commands = self.take_commands();
         let watched = std::mem::take(&mut *lock(&self.watched));
         drop((turn, commands, watched));

@@ -37,6 +37,8 @@
 //! All of them may be used on one socket at the same time, from any number of threads and tasks. Dropping a future
 //! loses nothing.
 //!
+//! [`Socket::readiness`] is a file descriptor with which the event loop of somebody else waits for a socket.
+//!
 //! # How much is queued, and what is lost
 //!
 //! Each peer has a queue of its own in each direction, with a high-water mark that counts whole messages, exactly. While
@@ -92,8 +94,9 @@ pub use monitor::{Dropped, End, Event, Remote};
 pub use options::{Keepalive, Overflow, Verbosity};
 pub use proxy::{Control, Flow, Held, Proxy, ProxyStats};
 pub use socket::{
-    Builder, Conflates, Dealer, Identifies, Iter, Kind, Monitor, Pair, PeerStats, Pub, Publishes, Pull, Push,
-    Receives, Rep, Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub, XPubEvent, XSub,
+    Builder, Conflates, Dealer, Identifies, Interest, Iter, Kind, Monitor, Pair, PeerStats, Pub, Publishes,
+    Pull, Push, Readiness, Receives, Rep, Req, Router, Sends, Socket, Stats, Sub, Subscribes, XPub,
+    XPubEvent, XSub,
 };
 pub use zmtp::{SocketType, Violation};
 

@@ -1,7 +1,7 @@
 //! [`Core`]: the state of a socket, one lock around it, and what is done once the lock is released.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::feed::{Feed, Feeds};
 use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
+use super::readiness::{Gauge, Locked};
 use super::stats::{PeerStats, Stats};
 use crate::context::{self, Caller, Engine, Hub, Setup, left_behind};
 use crate::endpoint::{Address, Endpoint, Inproc};
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) connecting: Waiters,
     /// Who waits for the socket to become ready for whatever they want to do with it.
     pub(super) watchers: Waiters,
+    /// The descriptors that tell event loops of others whether it is ready.
+    pub(super) gauges: Vec<Gauge>,
     /// Who waits for everything to be written.
     pub(super) draining: Waiters,
     /// Who is told what happens.
@@ -105,6 +108,7 @@ impl Core {
             receivers: Waiters::default(),
             connecting: Waiters::default(),
             watchers: Waiters::default(),
+            gauges: Vec::new(),
             draining: Waiters::default(),
             feeds: Feeds::default(),
             phase: Phase::Open,
@@ -237,8 +241,8 @@ impl Core {
     }
 
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked::new(lock(&self.state))
     }
 
     /// Whether the socket still does what it is asked to.

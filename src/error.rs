@@ -185,6 +185,30 @@ pub enum Rejection {
     RoutingIdTaken,
 }
 
+/// Why a [`Poller`](crate::Poller) does not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PollerError {
+    /// Another socket or descriptor has this key.
+    #[error("the key {0} is taken: choose another one, or remove what has it")]
+    KeyTaken(usize),
+    /// The socket or descriptor is in the poller already, with this key.
+    #[error("it is in the poller already, with the key {0}: modify what it is watched for")]
+    Twice(usize),
+    /// Nothing has this key.
+    #[error("nothing has the key {0}: add a socket or descriptor with it first")]
+    UnknownKey(usize),
+    /// A wait would have no end, since there is nothing to wait for.
+    #[error("there is nothing to wait for: add a socket first, or wait with a timeout")]
+    Empty,
+    /// A future cannot wait for file descriptors.
+    #[error("a future waits for sockets only: remove the file descriptors and have the executor watch them")]
+    Blocking,
+    /// The machine's: the system cannot watch a file descriptor, or has none left for that.
+    #[error("cannot watch a file descriptor: {0}")]
+    System(#[from] io::Error),
+}
+
 /// What a `close` leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

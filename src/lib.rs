@@ -37,7 +37,8 @@
 //! All of them may be used on one socket at the same time, from any number of threads and tasks. Dropping a future
 //! loses nothing.
 //!
-//! [`Socket::readiness`] is a file descriptor with which the event loop of somebody else waits for a socket.
+//! A [`Poller`] waits for any of many sockets, and for other file descriptors. The reverse is
+//! [`Socket::readiness`]: a file descriptor with which the event loop of somebody else waits for a socket.
 //!
 //! # How much is queued, and what is lost
 //!
@@ -76,6 +77,7 @@ mod options;
 mod pattern;
 mod peer;
 mod pipe;
+mod poller;
 mod proxy;
 mod session;
 mod slots;
@@ -87,11 +89,13 @@ pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{
     BindError, BuildError, Closed, ConnectError, ContextError, DetachError, MonitorError, OptionError,
-    ProxyError, RecvError, Refusal, Rejection, RequestError, SendError, SubscribeError, WaitError,
+    PollerError, ProxyError, RecvError, Refusal, Rejection, RequestError, SendError, SubscribeError,
+    WaitError,
 };
 pub use message::{Message, Parts};
 pub use monitor::{Dropped, End, Event, Remote};
 pub use options::{Keepalive, Overflow, Verbosity};
+pub use poller::{PollEvent, Poller};
 pub use proxy::{Control, Flow, Held, Proxy, ProxyStats};
 pub use socket::{
     Builder, Conflates, Dealer, Identifies, Interest, Iter, Kind, Monitor, Pair, PeerStats, Pub, Publishes,

@@ -49,7 +49,7 @@ impl<T: Kind> Builder<T> {
         if !self.context.enroll(Arc::downgrade(&member)) {
             return Err(BuildError::Closed);
         }
-        Ok(Socket { core, _context: self.context, kind: PhantomData })
+        Ok(Socket { core, context: self.context, kind: PhantomData })
     }
 
     /// How long the socket, once dropped, goes on sending what is queued: 30 s by default, zero to give it up at once.

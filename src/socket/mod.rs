@@ -54,6 +54,7 @@ pub use self::subscribing::Subscribes;
 pub(crate) use self::wait::Receiving;
 use self::wait::{Attended, Gathering, Sending};
 pub use self::watching::Interest;
+pub(crate) use self::watching::{Ready, Watched};
 pub use self::xpub::{XPub, XPubEvent};
 pub use self::xsub::XSub;
 use crate::context::{Context, Member};
@@ -118,7 +119,7 @@ fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
 pub struct Socket<T: Kind> {
     core: Arc<Core>,
     /// Keeps the I/O threads running. Declared behind `core`, so that a last handle waits for what `core` leaves.
-    _context: Context,
+    context: Context,
     kind: PhantomData<fn() -> T>,
 }
 

@@ -1,10 +1,16 @@
 //! Being watched: what a socket is ready for, as pollers and other event loops see it.
 
-use super::core::{Phase, State};
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::core::{Core, Phase, State};
+use super::{Kind, Socket};
+use crate::context::{Context, Engine};
+use crate::pipe::Ticket;
 
 /// What to watch a socket, or another file descriptor, for.
 ///
-/// There is no interest in nothing.
+/// There is no interest in nothing: what is not to be watched is [removed](crate::Poller::remove).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
     readable: bool,
@@ -54,5 +60,54 @@ impl State {
             writable: interest.writable && (closed || self.pattern.can_send(&self.pipes)),
             closed,
         }
+    }
+}
+
+/// A socket that is watched by one poller. It stays what it is when its user drops it, and is closed then.
+pub(crate) struct Watched {
+    core: Arc<Core>,
+    /// Whoever watches may run the reactor, which must not end meanwhile. Declared behind `core` as in [`Socket`].
+    _context: Context,
+    ticket: Ticket,
+}
+
+impl<T: Kind> Socket<T> {
+    /// The socket as a poller holds it.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { core: self.core.clone(), _context: self.context.clone(), ticket: Ticket::default() }
+    }
+}
+
+impl Watched {
+    /// The reactor that moves the socket's messages.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.core.engine
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
+    /// What the socket is ready for. If that is nothing, the waker is called once that may have changed, from this very
+    /// moment on.
+    pub(crate) fn look(&mut self, interest: Interest, waker: &Waker) -> Ready {
+        let mine = waker.clone();
+        let mut before = None;
+        let mut state = self.core.lock();
+        let ready = state.ready(interest);
+        if !ready.is_any() {
+            before = state.watchers.wait(&mut self.ticket, mine);
+        }
+        drop(state);
+        drop(before);
+        ready
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // All watchers are woken together, so there is nothing to pass on.
+        let left = self.core.lock().watchers.leave(&mut self.ticket);
+        drop(left);
     }
 }

@@ -120,6 +120,25 @@ fn a_pair_is_ready_as_its_peer_is() {
 }
 
 #[test]
+fn a_peer_named_before_it_is_connected_makes_a_router_writable() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        for immediate in [false, true] {
+            let router = ctx.socket::<Router>().immediate(immediate).linger(Duration::ZERO).build().unwrap();
+            let mut poller = Poller::new();
+            poller.add(&router, 7, Interest::WRITABLE).unwrap();
+            assert_eq!(now(&mut poller), []);
+            thread::scope(|scope| {
+                let waiting = blocked(scope, || next(&mut poller));
+                router.connect_as(DeadPort::new().endpoint(), "name").unwrap();
+                assert_eq!(waiting.join().unwrap().key, 7);
+            });
+            router.try_send(["name", "hello"]).unwrap();
+        }
+    });
+}
+
+#[test]
 fn an_unread_message_is_reported_again_and_again() {
     within(PATIENCE, || {
         let (push, pull) = pair(&Context::new().unwrap());

@@ -323,7 +323,10 @@ impl Core {
             if let Some(peer) = state.pipes.peers.get_mut(peer) {
                 peer.remote = Remote { endpoint: Some(endpoint.clone()), routing_id, ..Remote::default() };
             }
-            if !self.options.immediate {
+            if self.options.immediate {
+                // A name is enough for a ROUTER to send to.
+                state.wake_senders(wakes);
+            } else {
                 state.writable(peer, wakes);
             }
             let key = match endpoint.address() {

@@ -78,6 +78,7 @@ impl Pattern for Publishing {
     fn arrive(&mut self, pipes: &mut Pipes, peer: Id, messages: &mut Vec<Message>) -> usize {
         let mut discarded = 0;
         for message in messages.drain(..) {
+            let mut other = false;
             for part in message.parts() {
                 match subscription(part) {
                     Some((true, topic)) => {
@@ -86,9 +87,10 @@ impl Pattern for Publishing {
                         }
                     }
                     Some((false, topic)) => _ = self.0.subscriptions.remove(peer, topic),
-                    None => discarded += 1,
+                    None => other = true,
                 }
             }
+            discarded += usize::from(other);
         }
         discarded
     }

@@ -13,7 +13,7 @@ pub use ports::DeadPort;
 pub use tally::{Rng, Tally, number_of, numbered};
 pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};
 
-use ferromq::{Context, Pull, Push, Socket};
+use ferromq::{Context, Endpoint, Kind, Pull, Push, Socket};
 
 /// A PUSH and a PULL of one context, connected to each other.
 pub fn pair(ctx: &Context) -> (Socket<Push>, Socket<Pull>) {
@@ -23,4 +23,15 @@ pub fn pair(ctx: &Context) -> (Socket<Push>, Socket<Pull>) {
     push.wait_connected(1, PATIENCE).unwrap();
     pull.wait_connected(1, PATIENCE).unwrap();
     (push, pull)
+}
+
+/// Connects one socket to the other, and waits until both know of it.
+#[track_caller]
+pub fn link<A: Kind, B: Kind>(bound: &Socket<A>, dialling: &Socket<B>) -> Endpoint {
+    let (peers, others) = (bound.stats().peers + 1, dialling.stats().peers + 1);
+    let at = bound.bind("tcp://127.0.0.1:0").unwrap();
+    dialling.connect(&at).unwrap();
+    bound.wait_connected(peers, PATIENCE).unwrap();
+    dialling.wait_connected(others, PATIENCE).unwrap();
+    at
 }

@@ -51,6 +51,16 @@ pub fn ready(socket_type: &str) -> Vec<u8> {
     command("READY", &property("Socket-Type", socket_type.as_bytes()))
 }
 
+/// SUBSCRIBE to a topic.
+pub fn subscribe(topic: &[u8]) -> Vec<u8> {
+    command("SUBSCRIBE", topic)
+}
+
+/// CANCEL of a topic.
+pub fn cancel(topic: &[u8]) -> Vec<u8> {
+    command("CANCEL", topic)
+}
+
 /// All frames of a message.
 pub fn message(parts: &[&[u8]]) -> Vec<u8> {
     let last = parts.len() - 1;

@@ -73,10 +73,8 @@ impl Publisher {
             match self.overflow {
                 // What the wire has taken cannot be called back; then it is the new one that goes.
                 Overflow::DropOldest if pipes.shed(peer) => _ = pipes.push(peer, message),
-                Overflow::Disconnect => {
-                    pipes.sever(peer);
-                    self.leave(peer);
-                }
+                // Its subscriptions end with the connection, and are told then.
+                Overflow::Disconnect => _ = pipes.sever(peer),
                 _ => {}
             }
         }

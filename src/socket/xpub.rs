@@ -251,10 +251,6 @@ impl Pattern for Publishing {
         0
     }
 
-    fn leave(&mut self, peer: Id) {
-        self.publisher.leave(peer);
-    }
-
     fn subscribers(&self) -> usize {
         self.publisher.subscriptions.peers()
     }

@@ -225,6 +225,8 @@ impl Core {
         let State { pattern, pipes, .. } = &mut *state;
         pattern.obey(pipes, wish);
         let turn = state.end_turn(true);
+        let mut wakes = Wakes::default();
+        state.resubscribed(&mut wakes);
         let errands = state.pipes.take_errands();
         let watch = state.begins_watch();
         drop(state);
@@ -237,6 +239,7 @@ impl Core {
         if let Some(wakes) = turn {
             wakes.wake();
         }
+        wakes.wake();
         true
     }
 
@@ -528,6 +531,12 @@ impl State {
             self.senders.wake_all(wakes);
             self.watchers.wake_all(wakes);
         }
+    }
+
+    /// A subscription may be what somebody waits for, and the end of one leaves a sender less to wait for.
+    pub(super) fn resubscribed(&mut self, wakes: &mut Wakes) {
+        self.connecting.wake_all(wakes);
+        self.wake_senders(wakes);
     }
 
     /// A peer is gone: also who waits for no other has to look again, for what is for that peer is now refused.

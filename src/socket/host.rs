@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::core::{Core, Phase, State};
 use crate::message::Message;
 use crate::monitor::{End, Event};
+use crate::options::Overflow;
 use crate::peer::{Carrier, Ending, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
 use crate::slots::Id;
@@ -76,8 +77,8 @@ impl Host for Core {
             peer.pace.heard();
             let subscribers = pattern.subscribers();
             let discarded = pattern.arrive(pipes, id, messages);
-            if pattern.subscribers() > subscribers {
-                state.connecting.wake_all(wakes);
+            if pattern.subscribers() > subscribers || self.options.overflow == Overflow::Block {
+                state.resubscribed(wakes);
             }
             state.count_received(id, messages.len() + discarded, octets);
             state.accept(id, messages, discarded, wakes)

@@ -168,25 +168,36 @@ impl Pipes {
         self.peers.get(id).is_some_and(|peer| peer.carrier.is_some())
     }
 
+    /// Messages of one peer that are not received.
+    pub(super) fn unread(&self, id: Id) -> usize {
+        self.peers.get(id).map_or(0, |peer| peer.inbox.len())
+    }
+
     /// Whether `connect` made the peer, so that it comes back when it is lost.
     pub(super) fn is_dialled(&self, id: Id) -> bool {
         self.peers.get(id).is_some_and(|peer| peer.dialled)
     }
 
-    /// Gives up what is queued for a peer and with no wire, and what came from it and was not received. Tells whether
-    /// its queue has room.
+    /// Gives up what is queued for a peer and with no wire. Tells whether its queue has room.
     pub(super) fn revoke(&mut self, id: Id) -> bool {
         let Some(peer) = self.peers.get_mut(id) else { return false };
         let revoked = peer.outbox.give_up().len() as u64;
         peer.tally.taken_back += revoked;
         self.stats.dropped.abandoned += revoked;
-        let discarded = peer.inbox.clear() as u64;
-        self.stats.discarded += discarded;
+        peer.outbox.has_room()
+    }
+
+    /// Throws away what came from a peer and was not received.
+    pub(super) fn discard(&mut self, id: Id) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        self.stats.discarded += peer.inbox.clear() as u64;
         if peer.inbox.resumes() {
             let carrier = peer.carrier.clone();
             self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
         }
-        peer.outbox.has_room()
+        if peer.over {
+            self.peers.remove(id);
+        }
     }
 
     /// Puts a message of the socket itself into the inbox of a peer.

@@ -1,5 +1,7 @@
 //! REP: answers one request after the other.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::pattern::{Pattern, Sent};
@@ -9,8 +11,9 @@ use crate::error::{RecvError, Refusal};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{FairQueue, Pipes as _};
+use crate::peer::Rejection;
 use crate::slots::Id;
-use crate::zmtp::SocketType;
+use crate::zmtp::{PeerInfo, SocketType};
 
 /// The answering end of request and reply: `recv` takes a request from one of its [`Req`](super::Req) or
 /// [`Dealer`](super::Dealer) peers, and the next `send` goes back to it. They take turns; out of turn they fail with
@@ -37,14 +40,37 @@ pub(super) fn pattern(_: &Options) -> Box<dyn Pattern> {
 #[derive(Default)]
 struct Answering {
     incoming: FairQueue,
-    /// Who waits for an answer, and what goes around it.
-    asked: Option<(Id, Vec<Bytes>)>,
+    asked: Option<Asked>,
+    /// How many requests of a peer that has come back are left from before: their answers would go to somebody who has
+    /// not asked, or asks something else by now.
+    former: HashMap<Id, usize>,
+}
+
+/// Who waits for an answer.
+struct Asked {
+    peer: Id,
+    /// What goes around the answer.
+    envelope: Vec<Bytes>,
+    /// The connection is lost that the request came on, whatever connection the peer has now.
+    lost: bool,
+}
+
+impl Answering {
+    /// Whether the request of this peer whose turn it is has come on a connection that is lost.
+    fn is_former(&mut self, peer: Id) -> bool {
+        let Some(left) = self.former.get_mut(&peer) else { return false };
+        *left -= 1;
+        if *left == 0 {
+            self.former.remove(&peer);
+        }
+        true
+    }
 }
 
 impl Pattern for Answering {
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        let (peer, envelope) = self.asked.take().ok_or(Refusal::OutOfTurn)?;
-        if !pipes.is_connected(peer) {
+        let Asked { peer, envelope, lost } = self.asked.take().ok_or(Refusal::OutOfTurn)?;
+        if lost || !pipes.is_connected(peer) {
             pipes.stats.dropped.disconnected += 1;
         } else if pipes.is_full(peer) {
             pipes.stats.dropped.overflowed += 1;
@@ -64,10 +90,11 @@ impl Pattern for Answering {
         }
         loop {
             let Some((peer, request)) = self.incoming.recv_from(pipes) else { return Err(RecvError::Empty) };
+            let lost = self.is_former(peer);
             // It was looked at when it came.
             let Some(delimiter) = delimiter(&request) else { continue };
             let parts = request.into_parts();
-            self.asked = Some((peer, parts[..=delimiter].to_vec()));
+            self.asked = Some(Asked { peer, envelope: parts[..=delimiter].to_vec(), lost });
             return Ok(Message::from(&parts[delimiter + 1..]));
         }
     }
@@ -84,6 +111,17 @@ impl Pattern for Answering {
         true
     }
 
+    fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.peer == peer) {
+            asked.lost = true;
+        }
+        let unread = pipes.unread(peer);
+        if unread > 0 {
+            self.former.insert(peer, unread);
+        }
+        Ok(())
+    }
+
     fn arrive(&mut self, _: &mut Pipes, _: Id, messages: &mut Vec<Message>) -> usize {
         let came = messages.len();
         messages.retain(|message| delimiter(message).is_some());
@@ -92,6 +130,10 @@ impl Pattern for Answering {
 
     fn readable(&mut self, peer: Id) {
         self.incoming.join(peer);
+    }
+
+    fn gone(&mut self, peer: Id) {
+        self.former.remove(&peer);
     }
 }
 

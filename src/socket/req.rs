@@ -192,7 +192,9 @@ impl Requesting {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle | State::Lost => {}
             State::Homeless(_) => pipes.stats.dropped.abandoned += 1,
-            State::Asked { peer, .. } | State::Answered(peer) => {
+            // Nothing more is to come from that peer, which may be gone by now.
+            State::Answered(peer) => pipes.discard(peer),
+            State::Asked { peer, .. } => {
                 if pipes.revoke(peer) {
                     self.rotation.join(peer);
                 }

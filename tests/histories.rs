@@ -358,10 +358,8 @@ fn the_accounts_add_up_at_any_moment_of_any_history() {
             run(&Context::new().unwrap(), &history);
             true
         }
-        QuickCheck::new().tests(CASES).r#gen(Gen::new(STEPS)).quickcheck(holds as fn(History) -> bool);
+        QuickCheck::new().tests(CASES).quickcheck(holds as fn(History) -> bool);
     });
 }
 
 const CASES: u64 = 200;
-/// The most steps of a history.
-const STEPS: usize = 100;

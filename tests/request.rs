@@ -5,7 +5,7 @@ mod common;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{DeadPort, PATIENCE, blocked, eventually, link, poll_once, raw, within};
 use ferromq::{
@@ -407,7 +407,7 @@ fn a_request_whose_future_is_dropped_is_given_up() {
         }
         let stats = elsewhere.stats();
         assert_eq!((stats.queued, stats.dropped.abandoned), (0, 1));
-        drop(pin!(elsewhere.request_async("never even polled")));
+        drop(elsewhere.request_async("never even polled"));
         assert_eq!(elsewhere.stats().accepted, 1);
     });
 }

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_millis(10);
 /// How long nothing has to change until we believe that the kernel takes no more.
 const STUCK: Duration = Duration::from_millis(200);
 
-fn router(ctx: &Context) -> Builder<Router> {
+fn routing(ctx: &Context) -> Builder<Router> {
     ctx.socket::<Router>().linger(Duration::ZERO).reconnect_interval(SOON).reconnect_max(10 * SOON)
 }
 
@@ -67,7 +67,7 @@ fn fill(router: &Socket<Router>, id: &str) -> usize {
 fn who_has_no_name_gets_one_of_five_octets_that_nobody_else_has() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let mut peers: Vec<_> = (0..20).map(|_| raw::Peer::dial(&at, "DEALER")).collect();
         let mut names = HashSet::new();
         for round in 0..2 {
@@ -95,7 +95,7 @@ fn who_has_a_name_can_be_sent_to_before_it_has_said_anything() {
         let longest = "i".repeat(255);
         for id in ["A", &longest, "\u{1}\u{0}"] {
             let (router, dealer) =
-                (bound(router(&ctx)).0, dealer(&ctx).routing_id(id.as_bytes().to_vec()).build().unwrap());
+                (bound(routing(&ctx)).0, dealer(&ctx).routing_id(id.as_bytes().to_vec()).build().unwrap());
             let at = link(&router, &dealer);
             router.send([id, "", "first"]).unwrap();
             assert_eq!(dealer.recv_timeout(PATIENCE).unwrap(), Message::from(["", "first"]));
@@ -115,7 +115,7 @@ fn who_has_a_name_can_be_sent_to_before_it_has_said_anything() {
 fn nothing_is_added_to_messages_but_the_routing_id() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let mut peer = identified(&at, b"A");
         for parts in [&[&b"x"[..]][..], &[b""], &[b"", b""], &[b"", b"x", b""]] {
             peer.send(parts);
@@ -140,7 +140,7 @@ fn nothing_is_added_to_messages_but_the_routing_id() {
 fn a_message_for_nobody_comes_back() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let message = Message::from(["nobody", "hello"]);
         let errors = [
             router.send(message.clone()),
@@ -170,7 +170,7 @@ fn a_message_for_nobody_comes_back() {
 fn without_mandatory_a_message_for_nobody_is_dropped_and_counted() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx).mandatory(false).send_hwm(3).send_buffer(4096));
+        let (router, at) = bound(routing(&ctx).mandatory(false).send_hwm(3).send_buffer(4096));
         router.send(["nobody", "hello"]).unwrap();
         router.send("only an id").unwrap();
         assert_eq!(router.stats().dropped.unroutable, 2);
@@ -193,7 +193,7 @@ fn without_mandatory_a_message_for_nobody_is_dropped_and_counted() {
 fn a_routing_id_and_nothing_else_is_no_message_and_spoils_none() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let mut peer = identified(&at, b"A");
         router.wait_connected(1, PATIENCE).unwrap();
         router.send("A").unwrap();
@@ -207,7 +207,7 @@ fn a_routing_id_and_nothing_else_is_no_message_and_spoils_none() {
 fn a_full_peer_is_waited_for_and_others_are_not_held_up() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx).send_hwm(3).send_buffer(4096));
+        let (router, at) = bound(routing(&ctx).send_hwm(3).send_buffer(4096));
         let (mut full, mut other) = (identified(&at, b"full"), identified(&at, b"other"));
         router.wait_connected(2, PATIENCE).unwrap();
         let sent = fill(&router, "full");
@@ -228,7 +228,7 @@ fn a_full_peer_is_waited_for_and_others_are_not_held_up() {
 fn whoever_waits_for_a_full_peer_is_told_when_it_is_lost() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx).send_hwm(3).send_buffer(4096));
+        let (router, at) = bound(routing(&ctx).send_hwm(3).send_buffer(4096));
         let full = identified(&at, b"full");
         router.wait_connected(1, PATIENCE).unwrap();
         fill(&router, "full");
@@ -253,7 +253,7 @@ fn whoever_waits_for_a_full_peer_is_told_when_it_is_lost() {
 fn a_second_peer_of_the_same_name_is_turned_away() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let mut first = identified(&at, b"A");
         router.wait_connected(1, PATIENCE).unwrap();
         for _ in 0..100 {
@@ -276,7 +276,7 @@ fn a_second_peer_of_the_same_name_is_turned_away() {
 fn with_handover_a_second_peer_takes_the_name_over() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx).handover(true));
+        let (router, at) = bound(routing(&ctx).handover(true));
         let mut holder = identified(&at, b"A");
         holder.send(&[b"first"]);
         assert_eq!(next(&router), Message::from(["A", "first"]));
@@ -299,11 +299,11 @@ fn with_handover_a_second_peer_takes_the_name_over() {
 fn a_probe_makes_a_peer_known_that_has_nothing_to_say() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(self::router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let dealer = dealer(&ctx).routing_id("D").probe_router(true).build().unwrap();
         dealer.connect(&at).unwrap();
         assert_eq!(next(&router), Message::from(["D", ""]));
-        let other = self::router(&ctx).routing_id("R").probe_router(true).build().unwrap();
+        let other = routing(&ctx).routing_id("R").probe_router(true).build().unwrap();
         other.connect(&at).unwrap();
         assert_eq!(next(&router), Message::from(["R", ""]));
         let req = ctx.socket::<Req>().routing_id("Q").probe_router(true).build().unwrap();
@@ -322,7 +322,7 @@ fn a_peer_can_be_given_a_name_before_it_is_there() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
         let port = DeadPort::new();
-        let router = self::router(&ctx).build().unwrap();
+        let router = routing(&ctx).build().unwrap();
         router.connect_as(port.endpoint(), "peer").unwrap();
         for n in 0..3 {
             router.send(["peer", &format!("{n}")]).unwrap();
@@ -330,7 +330,7 @@ fn a_peer_can_be_given_a_name_before_it_is_there() {
         let taken = router.connect_as("tcp://127.0.0.1:1", "peer").unwrap_err();
         assert_eq!(taken, ConnectError::RoutingIdTaken);
         let (other, at) = {
-            let other = self::router(&ctx).routing_id("its own name").build().unwrap();
+            let other = routing(&ctx).routing_id("its own name").build().unwrap();
             let at = other.bind(port.release()).unwrap();
             (other, at)
         };
@@ -361,7 +361,7 @@ fn a_name_that_was_given_or_taken_is_not_given_again() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
         for handover in [false, true] {
-            let (router, at) = bound(self::router(&ctx).handover(handover));
+            let (router, at) = bound(routing(&ctx).handover(handover));
             let mut peer = identified(&at, b"A");
             router.wait_connected(1, PATIENCE).unwrap();
             let port = DeadPort::new();
@@ -379,8 +379,8 @@ fn routers_talk_to_routers() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
         let (one, other) = (
-            router(&ctx).routing_id("one").build().unwrap(),
-            router(&ctx).routing_id("other").build().unwrap(),
+            routing(&ctx).routing_id("one").build().unwrap(),
+            routing(&ctx).routing_id("other").build().unwrap(),
         );
         link(&one, &other);
         one.send(["other", "hello"]).unwrap();
@@ -394,7 +394,7 @@ fn routers_talk_to_routers() {
 fn peers_take_turns_both_ways() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let dealer = dealer(&ctx).build().unwrap();
         let dealer_at = dealer.bind("tcp://127.0.0.1:0").unwrap();
         assert_eq!(dealer.try_send("nobody").unwrap_err().reason(), Refusal::Full);
@@ -428,7 +428,7 @@ fn peers_take_turns_both_ways() {
 fn subscriptions_are_nothing_to_routers_and_dealers() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx));
+        let (router, at) = bound(routing(&ctx));
         let dealer = dealer(&ctx).build().unwrap();
         let dealer_at = dealer.bind("tcp://127.0.0.1:0").unwrap();
         for at in [&at, &dealer_at] {
@@ -446,7 +446,7 @@ fn subscriptions_are_nothing_to_routers_and_dealers() {
 fn a_name_that_begins_with_zero_cannot_be_claimed() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let (router, at) = bound(router(&ctx).handover(true));
+        let (router, at) = bound(routing(&ctx).handover(true));
         let mut victim = raw::Peer::dial(&at, "DEALER");
         victim.send(&[b"hello"]);
         let (id, _) = next(&router).split_front();

@@ -54,7 +54,7 @@ fn sync(peer: &mut raw::Peer) {
     peer.expect_pong(b"sync");
 }
 
-/// A peer by hand says something and leaves, and others say something before and after.
+/// Has a peer by hand say something, and waits until that is taken in.
 #[track_caller]
 fn say(peer: &mut raw::Peer, what: &[&[u8]]) {
     peer.write(&what.concat());
@@ -193,7 +193,7 @@ fn a_subscriber_that_is_disconnected_for_being_slow_has_no_subscriptions_any_mor
 }
 
 #[test]
-fn a_thousand_and_more_subscriptions_wait_for_nobody_to_be_received() {
+fn more_subscriptions_than_the_queue_holds_are_all_taken_as_the_application_receives() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
         let (xpub, at) = bound(&ctx);

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use slab::Slab;
+
 use super::trie::{Node, Trie};
 use crate::slots::Id;
 
@@ -11,8 +13,20 @@ use crate::slots::Id;
 /// count, and publishers do not, as libzmq has it on both sides; 23/ZMTP says otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    topics: Trie<Vec<Id>>,
+    topics: Trie<Peers>,
+    /// The peers of the topics that more than one has.
+    crowds: Slab<Vec<Id>>,
     peers: HashMap<Id, Held>,
+}
+
+/// The peers that have subscribed to a topic. Most topics are of one peer: it costs no allocation, and no look at one.
+#[derive(Clone, Copy, Debug, Default)]
+enum Peers {
+    #[default]
+    Nobody,
+    One(Id),
+    /// The index in [`Subscriptions::crowds`].
+    Crowd(u32),
 }
 
 /// What one peer has subscribed to.
@@ -59,8 +73,18 @@ impl Subscriptions {
         }
         held.octets += topic.len() + OVERHEAD;
         let peers = self.topics.value_mut(node);
-        peers.push(peer);
-        if peers.len() == 1 { Added::First } else { Added::Another }
+        match *peers {
+            Peers::Nobody => {
+                *peers = Peers::One(peer);
+                return Added::First;
+            }
+            Peers::One(other) => {
+                let crowd = self.crowds.insert(vec![other, peer]);
+                *peers = Peers::Crowd(u32::try_from(crowd).expect("there are fewer crowds than nodes"));
+            }
+            Peers::Crowd(crowd) => self.crowds[crowd as usize].push(peer),
+        }
+        Added::Another
     }
 
     /// The peer does not want a topic any more.
@@ -102,7 +126,11 @@ impl Subscriptions {
         peers.clear();
         let mut topics = 0;
         for subscribed in self.topics.matches(octets) {
-            peers.extend_from_slice(subscribed);
+            match *subscribed {
+                Peers::Nobody => {}
+                Peers::One(peer) => peers.push(peer),
+                Peers::Crowd(crowd) => peers.extend_from_slice(&self.crowds[crowd as usize]),
+            }
             topics += 1;
         }
         if topics > 1 {
@@ -114,14 +142,19 @@ impl Subscriptions {
     /// True if nobody is left who has the topic.
     fn release(&mut self, peer: Id, node: Node) -> bool {
         let peers = self.topics.value_mut(node);
-        if let Some(place) = peers.iter().position(|other| *other == peer) {
-            peers.swap_remove(place);
+        if let Peers::Crowd(index) = *peers {
+            let crowd = &mut self.crowds[index as usize];
+            if let Some(place) = crowd.iter().position(|other| *other == peer) {
+                crowd.swap_remove(place);
+            }
+            if let [last] = crowd[..] {
+                *peers = Peers::One(last);
+                self.crowds.remove(index as usize);
+            }
+            return false;
         }
-        let last = peers.is_empty();
-        if last {
-            self.topics.remove(node);
-        }
-        last
+        self.topics.remove(node);
+        true
     }
 }
 
@@ -194,6 +227,26 @@ mod tests {
         assert_eq!(matching(&subscriptions, b"AB"), [b]);
         assert_eq!(subscriptions.remove(b, b"A"), Removed::Last);
         assert_eq!(subscriptions.peers(), 0);
+    }
+
+    #[test]
+    fn a_topic_may_have_nobody_or_one_or_a_crowd() {
+        let mut slots = Slots::new();
+        let ids: Vec<Id> = (0..5).map(|_| slots.insert(())).collect();
+        let mut subscriptions = Subscriptions::default();
+        for (count, id) in ids.iter().enumerate() {
+            let expected = if count == 0 { Added::First } else { Added::Another };
+            assert_eq!(subscriptions.add(*id, b"A"), expected);
+            assert_eq!(matching(&subscriptions, b"A"), ids[..=count]);
+        }
+        assert_eq!(subscriptions.crowds.len(), 1);
+        for (left, id) in ids.iter().enumerate().skip(1).rev() {
+            assert_eq!(subscriptions.remove(*id, b"A"), Removed::OneOf);
+            assert_eq!(matching(&subscriptions, b"A"), ids[..left]);
+        }
+        assert!(subscriptions.crowds.is_empty(), "one is no crowd");
+        assert_eq!(subscriptions.take(ids[0]), [(b"A".to_vec(), true)]);
+        assert_eq!(matching(&subscriptions, b"A"), []);
     }
 
     #[test]

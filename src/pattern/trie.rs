@@ -1,17 +1,25 @@
 //! [`Trie`]: values under prefixes, found by the topics that begin with them.
 
-use slab::Slab;
+mod labels;
+mod places;
+
+use labels::Labels;
+use places::Places;
 
 /// Keeps values under octet-string prefixes, and finds all those whose prefix a topic begins with.
 ///
 /// A path that does not branch is one edge, however long it is, so there are never more than two places for each
-/// stored prefix. To find what matches takes one pass over the topic and a binary search at each fork on the way, no
-/// matter how many prefixes are stored. Prefixes come from strangers, and may be nested thousands deep: nothing here
-/// recurses.
+/// stored prefix. To find what matches takes one pass over the topic and a look at up to 256 octets at each fork on the
+/// way, eight at a time, no matter how many prefixes are stored. Prefixes come from strangers, and may be nested
+/// thousands deep: nothing here recurses.
+///
+/// With many prefixes it is the memory that a match waits for. So all that it looks at is packed: half a cache line for
+/// each place, as long as its label is short, and one octet by which it is found among its siblings, which stand beside
+/// it.
 #[derive(Debug)]
 pub(crate) struct Trie<V> {
-    /// The root is always there, for the empty prefix.
-    places: Slab<Place<V>>,
+    places: Places<V>,
+    labels: Labels,
     /// How many places are occupied.
     len: usize,
 }
@@ -21,25 +29,9 @@ pub(crate) struct Trie<V> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Node(u32);
 
-/// Where edges meet, or a stored prefix ends, or both.
-#[derive(Debug)]
-struct Place<V> {
-    /// The root is its own.
-    parent: Node,
-    /// What this place adds to the prefix of its parent. Empty for the root alone.
-    label: Box<[u8]>,
-    /// The places below, each by the first octet of its label, in order of that.
-    children: Vec<(u8, Node)>,
-    /// If there is none, this place is only a fork.
-    value: Option<V>,
-}
-
 impl<V> Trie<V> {
     pub(crate) fn new() -> Self {
-        let mut places = Slab::new();
-        let root = places.insert(Place::new(ROOT, &[]));
-        debug_assert_eq!(root, ROOT.index());
-        Self { places, len: 0 }
+        Self { places: Places::new(), labels: Labels::default(), len: 0 }
     }
 
     /// The node for a prefix. If that is new, its value is the default.
@@ -48,8 +40,10 @@ impl<V> Trie<V> {
         V: Default,
     {
         let (above, rest) = self.descend(prefix);
+        let above = self.places.node(above);
         let node = if rest.is_empty() { above } else { self.grow(above, rest) };
-        let value = &mut self.place_mut(node).value;
+        let at = self.places.at(node);
+        let value = &mut self.places.get_mut(at).value;
         if value.is_none() {
             *value = Some(V::default());
             self.len += 1;
@@ -59,34 +53,35 @@ impl<V> Trie<V> {
 
     /// The node for a prefix, if it is stored.
     pub(crate) fn find(&self, prefix: &[u8]) -> Option<Node> {
-        let (node, rest) = self.descend(prefix);
-        (rest.is_empty() && self.place(node).value.is_some()).then_some(node)
+        let (at, rest) = self.descend(prefix);
+        (rest.is_empty() && self.places.get(at).value.is_some()).then(|| self.places.node(at))
     }
 
     #[cfg(test)]
     pub(crate) fn value(&self, node: Node) -> &V {
-        self.place(node).value.as_ref().expect(OCCUPIED)
+        self.places.get(self.places.at(node)).value.as_ref().expect(OCCUPIED)
     }
 
     #[inline]
     pub(crate) fn value_mut(&mut self, node: Node) -> &mut V {
-        self.place_mut(node).value.as_mut().expect(OCCUPIED)
+        self.places.get_mut(self.places.at(node)).value.as_mut().expect(OCCUPIED)
     }
 
     /// Removes a prefix, and each place that is not needed without it.
     pub(crate) fn remove(&mut self, node: Node) -> Option<V> {
-        let value = self.places.get_mut(node.index())?.value.take()?;
+        let at = self.places.find(node)?;
+        let value = self.places.get_mut(at).value.take()?;
         self.len -= 1;
-        let place = self.place(node);
-        if place.children.is_empty() && node != ROOT {
-            let parent = place.parent;
-            self.cut(node);
+        if self.places.get(at).below().is_empty() && node != ROOT {
+            let parent = self.places.parent(node);
+            self.take_label(node);
+            self.places.remove(node);
             self.join(parent);
         } else {
             self.join(node);
         }
         if self.places.len() == 1 && self.places.capacity() > SPARE {
-            self.places.shrink_to_fit();
+            *self = Self::new();
         }
         Some(value)
     }
@@ -97,9 +92,8 @@ impl<V> Trie<V> {
         let mut at = node;
         // Upwards, and so from back to front.
         while at != ROOT {
-            let place = self.place(at);
-            prefix.extend(place.label.iter().rev());
-            at = place.parent;
+            prefix.extend(self.label(self.places.at(at)).iter().rev());
+            at = self.places.parent(at);
         }
         prefix.reverse();
         prefix
@@ -108,14 +102,15 @@ impl<V> Trie<V> {
     /// The values of all stored prefixes of a topic, shortest first.
     #[inline]
     pub(crate) fn matches<'a, 't>(&'a self, topic: &'t [u8]) -> Matches<'a, 't, V> {
-        Matches { trie: self, next: Some((ROOT, topic)) }
+        Matches { trie: self, next: Some((Places::<V>::ROOT, topic)) }
     }
 
     /// All stored prefixes, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Node, &V)> {
-        self.places
-            .iter()
-            .filter_map(|(index, place)| place.value.as_ref().map(|value| (Node(index as u32), value)))
+        self.places.nodes().filter_map(|node| {
+            let place = self.places.get(self.places.at(node));
+            place.value.as_ref().map(|value| (node, value))
+        })
     }
 
     /// How many prefixes are stored.
@@ -130,27 +125,23 @@ impl<V> Trie<V> {
     }
 
     #[inline]
-    fn place(&self, node: Node) -> &Place<V> {
-        &self.places[node.index()]
-    }
-
-    #[inline]
-    fn place_mut(&mut self, node: Node) -> &mut Place<V> {
-        &mut self.places[node.index()]
+    fn label(&self, at: usize) -> &[u8] {
+        self.labels.get(&self.places.get(at).label)
     }
 
     /// Follows one edge along `rest`, if there is one it begins with. Tells where that leads and what then remains.
     #[inline]
-    fn step<'t>(&self, at: Node, rest: &'t [u8]) -> Option<(Node, &'t [u8])> {
-        let place = self.place(at);
-        let slot = place.slot(*rest.first()?).ok()?;
-        let (_, child) = place.children[slot];
-        Some((child, rest.strip_prefix(&*self.place(child).label)?))
+    fn step<'t>(&self, at: usize, rest: &'t [u8]) -> Option<(usize, &'t [u8])> {
+        let (first, rest) = rest.split_first()?;
+        let below = self.places.below(at, *first)?;
+        let (_, label) = self.label(below).split_first()?;
+        // An edge of one octet is frequent where there are many.
+        Some((below, if label.is_empty() { rest } else { rest.strip_prefix(label)? }))
     }
 
     /// Follows the edges along `prefix` as far as there are any. Tells where that leads and what then remains.
-    fn descend<'t>(&self, prefix: &'t [u8]) -> (Node, &'t [u8]) {
-        let mut end = (ROOT, prefix);
+    fn descend<'t>(&self, prefix: &'t [u8]) -> (usize, &'t [u8]) {
+        let mut end = (Places::<V>::ROOT, prefix);
         while let Some(next) = self.step(end.0, end.1) {
             end = next;
         }
@@ -159,94 +150,64 @@ impl<V> Trie<V> {
 
     /// Makes a place for what remained when no edge led further from `above`.
     fn grow(&mut self, above: Node, rest: &[u8]) -> Node {
-        let Ok(slot) = self.place(above).slot(rest[0]) else { return self.hang(above, rest) };
-        let (_, child) = self.place(above).children[slot];
-        let label = &self.place(child).label;
-        let common = label.iter().zip(rest).take_while(|(a, b)| a == b).count();
-        let fork = self.split(child, common);
+        let Some(below) = self.places.below(self.places.at(above), rest[0]) else {
+            return self.hang(above, rest);
+        };
+        let common = self.label(below).iter().zip(rest).take_while(|(a, b)| a == b).count();
+        let fork = self.split(self.places.node(below), common);
         if common == rest.len() { fork } else { self.hang(fork, &rest[common..]) }
     }
 
-    /// Adds a place below `parent`, which has no child yet that begins like `label`.
+    /// Adds a place below `parent`, which has none yet that begins like `label`.
     fn hang(&mut self, parent: Node, label: &[u8]) -> Node {
-        let node = self.add(Place::new(parent, label));
-        let above = self.place_mut(parent);
-        let (Ok(slot) | Err(slot)) = above.slot(label[0]);
-        above.children.insert(slot, (label[0], node));
-        node
+        let kept = self.labels.keep(label);
+        self.places.insert(parent, label[0], kept)
     }
 
     /// Puts a fork into the edge to `below`, behind `at` octets, some but not all of its label. It is the fork that
     /// gets a new node: the one below may be known to somebody.
     fn split(&mut self, below: Node, at: usize) -> Node {
-        let place = self.place_mut(below);
-        let parent = place.parent;
-        let (upper, lower) = place.label.split_at(at);
-        let first = upper[0];
-        let mut fork = Place::new(parent, upper);
-        fork.children = vec![(lower[0], below)];
-        place.label = lower.into();
-        let fork = self.add(fork);
-        self.place_mut(below).parent = fork;
-        self.place_mut(parent).redirect(first, fork);
+        let label = self.take_label(below);
+        let (upper, lower) = label.split_at(at);
+        let kept = self.labels.keep(upper);
+        let fork = self.places.insert_above(below, kept, lower[0]);
+        self.set_label(below, lower);
         fork
     }
 
     /// Makes one edge of two, if they meet at `node` and nothing else is there.
     fn join(&mut self, node: Node) {
-        let place = self.place(node);
-        let &[(_, child)] = &place.children[..] else { return };
-        if place.value.is_some() || node == ROOT {
+        let place = self.places.get(self.places.at(node));
+        if place.below().len() != 1 || place.value.is_some() || node == ROOT {
             return;
         }
-        let upper = self.places.remove(node.index());
-        let below = self.place_mut(child);
-        below.label = [&*upper.label, &*below.label].concat().into();
-        below.parent = upper.parent;
-        self.place_mut(upper.parent).redirect(upper.label[0], child);
+        let below = self.places.node(place.below().start);
+        let label = [self.take_label(node), self.take_label(below)].concat();
+        self.places.remove_above(below);
+        self.set_label(below, &label);
     }
 
-    /// Removes a place that has nothing below.
-    fn cut(&mut self, leaf: Node) {
-        let leaf = self.places.remove(leaf.index());
-        let above = self.place_mut(leaf.parent);
-        if let Ok(slot) = above.slot(leaf.label[0]) {
-            above.children.remove(slot);
-        }
-        let children = above.children.len();
-        if children < above.children.capacity() / 4 {
-            above.children.shrink_to(2 * children);
-        }
+    fn set_label(&mut self, node: Node, label: &[u8]) {
+        let at = self.places.at(node);
+        self.places.get_mut(at).label = self.labels.keep(label);
     }
 
-    fn add(&mut self, place: Place<V>) -> Node {
-        let index = self.places.insert(place);
-        Node(u32::try_from(index).expect("fewer than 2^32 places fit in memory"))
+    /// Takes the label from a place, which gets another or goes.
+    fn take_label(&mut self, node: Node) -> Vec<u8> {
+        let at = self.places.at(node);
+        let label = std::mem::take(&mut self.places.get_mut(at).label);
+        let octets = self.labels.get(&label).to_vec();
+        self.labels.release(label);
+        if self.labels.are_sparse() {
+            self.labels.compact(self.places.iter_mut().map(|place| &mut place.label));
+        }
+        octets
     }
 }
 
 impl<V> Default for Trie<V> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<V> Place<V> {
-    fn new(parent: Node, label: &[u8]) -> Self {
-        Self { parent, label: label.into(), children: Vec::new(), value: None }
-    }
-
-    /// Where the child stands whose label begins with this octet, or where it would.
-    #[inline]
-    fn slot(&self, first: u8) -> Result<usize, usize> {
-        self.children.binary_search_by_key(&first, |(first, _)| *first)
-    }
-
-    /// Replaces the child whose label begins with this octet.
-    fn redirect(&mut self, first: u8, child: Node) {
-        if let Ok(slot) = self.slot(first) {
-            self.children[slot].1 = child;
-        }
     }
 }
 
@@ -261,7 +222,7 @@ impl Node {
 pub(crate) struct Matches<'a, 't, V> {
     trie: &'a Trie<V>,
     /// The place to look at next, and what of the topic lies behind it.
-    next: Option<(Node, &'t [u8])>,
+    next: Option<(usize, &'t [u8])>,
 }
 
 impl<'a, V> Iterator for Matches<'a, '_, V> {
@@ -272,7 +233,7 @@ impl<'a, V> Iterator for Matches<'a, '_, V> {
         loop {
             let (at, rest) = self.next?;
             self.next = self.trie.step(at, rest);
-            let value = self.trie.place(at).value.as_ref();
+            let value = self.trie.places.get(at).value.as_ref();
             if value.is_some() {
                 return value;
             }
@@ -295,23 +256,27 @@ mod tests {
 
     use quickcheck::{Arbitrary, Gen, QuickCheck};
 
+    use super::labels::Label;
+    use super::places::Place;
     use super::*;
 
     /// Checks what must hold between any two calls.
     fn check<V>(trie: &Trie<V>) {
-        for (index, place) in &trie.places {
-            let node = Node(index as u32);
+        trie.places.check();
+        let (mut long, mut edges) = (0, 0);
+        for node in trie.places.nodes() {
+            let at = trie.places.at(node);
+            let place = trie.places.get(at);
+            edges += place.below().len();
             let fork = place.value.is_none();
-            assert!(node == ROOT || !fork || place.children.len() >= 2, "a fork that does not branch");
-            assert_eq!(node == ROOT, place.label.is_empty());
-            assert!(place.children.is_sorted_by(|a, b| a.0 < b.0));
-            for (first, child) in &place.children {
-                assert_eq!(trie.place(*child).parent, node);
-                assert_eq!(trie.place(*child).label[0], *first);
-            }
+            assert!(node == ROOT || !fork || place.below().len() >= 2, "a fork that does not branch");
+            let label = trie.label(at);
+            assert_eq!(node == ROOT, label.is_empty());
+            assert!(node == ROOT || label[0] == trie.places.first(at));
+            long += if label.len() > Label::SHORT { label.len() } else { 0 };
         }
-        let children: usize = trie.places.iter().map(|(_, place)| place.children.len()).sum();
-        assert_eq!(children + 1, trie.places.len(), "each but the root hangs somewhere");
+        assert_eq!(long, trie.labels.len());
+        assert_eq!(edges + 1, trie.places.len(), "each but the root hangs somewhere");
         assert!(trie.places.len() <= 2 * trie.len() + 1);
         let occupied = trie.iter().count();
         assert_eq!((trie.len(), trie.is_empty()), (occupied, occupied == 0));
@@ -432,7 +397,7 @@ mod tests {
 
     #[test]
     fn many_prefixes_take_little_memory_and_give_it_back() {
-        assert!(size_of::<Place<u32>>() <= 56);
+        assert_eq!(size_of::<Place<[u32; 2]>>(), 32);
         let name = |number: u32| format!("market.{}.symbol.{number}", number % 17);
         let mut trie = Trie::new();
         let nodes: Vec<Node> = (0..100_000).map(|number| trie.insert(name(number).as_bytes())).collect();
@@ -442,21 +407,41 @@ mod tests {
         check(&trie);
         assert_eq!(trie.len(), 100_000);
         assert_eq!(matches(&trie, b"market.0.symbol.17017.bid"), [17, 170, 17017]);
-        let labels: usize = trie.places.iter().map(|(_, place)| place.label.len()).sum();
-        assert!(labels < 5 * trie.len(), "{labels} octets of labels");
+        assert_eq!(trie.labels.len(), 0, "all fit into their places");
+        assert!(trie.places.room() < 3 * trie.len() / 2, "room for {} places", trie.places.room());
         assert!(nodes.into_iter().zip(0..).all(|(node, number)| trie.remove(node) == Some(number)));
         assert_eq!(trie.places.len(), 1);
         assert!(trie.places.capacity() <= SPARE);
     }
 
-    /// Few letters, so that prefixes overlap.
+    #[test]
+    fn long_labels_come_and_go() {
+        let name = |number: u32| format!("{:08x}-{number:030}", number.wrapping_mul(2_654_435_769));
+        let mut trie = Trie::new();
+        let nodes: Vec<Node> = (0..2000).map(|number| trie.insert(name(number).as_bytes())).collect();
+        for (node, number) in nodes.iter().zip(0..) {
+            *trie.value_mut(*node) = number;
+        }
+        check(&trie);
+        for (node, number) in nodes.iter().zip(0..).filter(|(_, number)| number % 10 > 0) {
+            assert_eq!(trie.remove(*node), Some(number));
+        }
+        check(&trie);
+        for (node, number) in nodes.iter().zip(0..).step_by(10) {
+            assert_eq!(trie.prefix(*node), name(number).as_bytes());
+            assert_eq!(matches(&trie, format!("{}.", name(number)).as_bytes()), [number]);
+        }
+    }
+
+    /// Few letters, so that prefixes overlap, and some of them in runs, so that labels are short and long.
     #[derive(Clone, Debug)]
     struct Word(Vec<u8>);
 
     impl Arbitrary for Word {
         fn arbitrary(g: &mut Gen) -> Self {
             let len = usize::arbitrary(g) % 9;
-            Self((0..len).map(|_| b'a' + u8::arbitrary(g) % 3).collect())
+            let run = |letter: u8| vec![b'a' + letter % 3; if letter < 32 { 7 } else { 1 }];
+            Self((0..len).flat_map(|_| run(u8::arbitrary(g))).collect())
         }
     }
 

@@ -526,3 +526,23 @@ fn an_xpub_that_is_to_wait_for_its_subscribers_loses_nothing() {
         assert_eq!(xpub.stats().dropped.total(), 0);
     });
 }
+
+#[test]
+fn subscriptions_count_whether_or_not_anybody_receives_them() {
+    within(PATIENCE, || {
+        const TOPICS: u32 = 3000;
+        let ctx = Context::new().unwrap();
+        let publisher = ctx.socket::<XPub>().recv_hwm(10).build().unwrap();
+        let sub = ctx.socket::<Sub>().build().unwrap();
+        (0..TOPICS).for_each(|topic| sub.subscribe(format!("{topic:04}")).unwrap());
+        sub.connect(publisher.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        let last = format!("{:04}", TOPICS - 1);
+        let reached = || {
+            publisher.send(last.as_str()).unwrap();
+            sub.recv_timeout(Duration::from_millis(10)).is_ok()
+        };
+        eventually("the last subscription has come", reached);
+        (0..TOPICS).for_each(|_| drop(publisher.try_recv().unwrap()));
+        assert_eq!(publisher.try_recv(), Err(RecvError::Empty));
+    });
+}

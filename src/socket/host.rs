@@ -75,11 +75,13 @@ impl Host for Core {
                 return usize::MAX;
             };
             peer.pace.heard();
-            let subscribers = pattern.subscribers();
+            let (subscribers, received) = (pattern.subscribers(), pipes.stats.received);
             let discarded = pattern.arrive(pipes, id, messages);
+            let noticed = pipes.stats.received - received;
             if pattern.subscribers() > subscribers || self.options.overflow == Overflow::Block {
                 state.resubscribed(wakes);
             }
+            state.wake_receivers(noticed as usize, wakes);
             state.count_received(id, messages.len() + discarded, octets);
             state.accept(id, messages, discarded, wakes)
         })

@@ -200,12 +200,12 @@ impl Pipes {
         }
     }
 
-    /// Puts a message of the socket itself into the inbox of a peer.
+    /// Puts a message of the socket itself into the inbox of a peer. It does not count for the high-water mark.
     pub(super) fn notify(&mut self, id: Id, message: Message) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         self.stats.received += 1;
         peer.tally.received += 1;
-        self.stats.discarded += peer.inbox.accept(&mut vec![message]) as u64;
+        peer.inbox.notice(message);
     }
 
     /// Sees to it that a batch is written: one that is `ripe`, or one that has just been begun.

@@ -20,6 +20,9 @@ use crate::zmtp::{PeerInfo, SocketType};
 ///
 /// By default it tells of the first subscription to a topic and of the end of the last, which is what a publisher has to
 /// know that stands behind: see [`verbosity`](Builder::verbosity). A subscriber that is lost ends its subscriptions.
+///
+/// A subscription is in force as soon as it has come, whether or not anybody receives it here; until somebody does it
+/// waits, and does not count for [`recv_hwm`](Builder::recv_hwm).
 #[derive(Debug)]
 pub enum XPub {}
 
@@ -183,7 +186,8 @@ impl Publishing {
                 }
             };
             if tell {
-                into.push(Message::from(part));
+                pipes.notify(peer, Message::from(part));
+                self.incoming.join(peer);
             }
         }
         if !rest.is_empty() {

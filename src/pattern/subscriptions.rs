@@ -63,14 +63,21 @@ pub(crate) enum Removed {
 impl Subscriptions {
     /// The peer subscribes to a topic.
     pub(crate) fn add(&mut self, peer: Id, topic: &[u8]) -> Added {
-        let held = self.peers.entry(peer).or_default();
-        if held.octets + topic.len() + OVERHEAD > LIMIT {
+        let known = self.topics.find(topic);
+        let (has, octets) = match (self.peers.get(&peer), known) {
+            (Some(held), Some(node)) => (held.topics.contains(&node), held.octets),
+            (Some(held), None) => (false, held.octets),
+            (None, _) => (false, 0),
+        };
+        if has {
+            return Added::Again;
+        }
+        if octets + topic.len() + OVERHEAD > LIMIT {
             return Added::TooMuch;
         }
         let node = self.topics.insert(topic);
-        if !held.topics.insert(node) {
-            return Added::Again;
-        }
+        let held = self.peers.entry(peer).or_default();
+        held.topics.insert(node);
         held.octets += topic.len() + OVERHEAD;
         let peers = self.topics.value_mut(node);
         match *peers {
@@ -273,6 +280,9 @@ mod tests {
         let topic = |n: u32| [&n.to_be_bytes()[..], &[0; 60_000]].concat();
         let most = (0..).find(|&n| subscriptions.add(a, &topic(n)) == Added::TooMuch);
         assert_eq!(most, Some((LIMIT / (60_004 + OVERHEAD)) as u32));
+        assert_eq!(subscriptions.add(a, &topic(0)), Added::Again, "what it has already costs nothing");
+        assert_eq!(subscriptions.add(b, &vec![0; LIMIT]), Added::TooMuch);
+        assert_eq!(subscriptions.peers(), 1, "who has subscribed to nothing is no subscriber");
         assert_eq!(subscriptions.add(b, b"B"), Added::First, "others are not concerned");
         subscriptions.forget(a);
         assert_eq!(subscriptions.add(a, b"A"), Added::First);

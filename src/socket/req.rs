@@ -237,10 +237,14 @@ impl Pattern for Requesting {
         if !self.may_send() {
             return Err(Refusal::OutOfTurn);
         }
-        self.give_up(pipes);
+        // What was asked before is given up only for something: whom it was asked may make room by that.
+        if matches!(self.state, State::Asked { .. }) {
+            self.give_up(pipes);
+        }
         if self.rotation.is_empty() && self.lost.is_empty() {
             return Err(Refusal::Full);
         }
+        self.give_up(pipes);
         let request = self.enclose(message);
         self.place(pipes, request);
         Ok(Sent::Message)

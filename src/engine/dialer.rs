@@ -31,6 +31,8 @@ pub(crate) struct Dialer {
     pub(crate) peer: Id,
     pub(crate) stage: Stage,
     backoff: Backoff,
+    /// Since when there is a peer.
+    ready: Option<Instant>,
 }
 
 pub(crate) enum Stage {
@@ -49,7 +51,7 @@ pub(crate) enum Stage {
 impl Dialer {
     pub(crate) fn new(endpoint: Endpoint, setup: Arc<Setup>, peer: Id) -> Self {
         let backoff = Backoff::new(setup.options.reconnect_interval, setup.options.reconnect_max);
-        Self { endpoint, setup, peer, stage: Stage::Waiting(None), backoff }
+        Self { endpoint, setup, peer, stage: Stage::Waiting(None), backoff, ready: None }
     }
 
     /// Begins to connect to the first target that can be tried. Afterwards a stream is [`Stage::Connecting`], or none
@@ -80,8 +82,8 @@ impl Dialer {
     }
 
     /// A handshake was completed.
-    pub(crate) fn succeeded(&mut self) {
-        self.backoff.reset();
+    pub(crate) fn succeeded(&mut self, now: Instant) {
+        self.ready = Some(now);
     }
 
     /// An attempt to connect has come to nothing.
@@ -99,6 +101,12 @@ impl Dialer {
 
     /// The connection is over.
     pub(crate) fn lost(&mut self, end: &End, now: Instant, random: u64) -> Wakes {
+        // A peer that does not want us may say so behind the handshake, and must not be asked over and over again.
+        let interval = self.setup.options.reconnect_interval;
+        let lasted = self.ready.take().is_some_and(|ready| now.saturating_duration_since(ready) >= interval);
+        if lasted || matches!(end, End::HungUp) {
+            self.backoff.reset();
+        }
         let pause = match retry(end) {
             Retry::Soon => self.backoff.next(random),
             Retry::Slowly => self.backoff.next_slow(random),

@@ -149,7 +149,7 @@ impl Turn {
                 let (origin, deadline) = (link.origin.id(), link.deadline());
                 self.timers.set(id, deadline);
                 if let (true, Some(Entry::Dialer(dialer))) = (seen.attached, self.entries.get_mut(origin)) {
-                    dialer.succeeded();
+                    dialer.succeeded(now);
                 }
             }
             Err(end) => self.end(id, &end, now),

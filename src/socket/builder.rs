@@ -60,7 +60,7 @@ impl<T: Kind> Builder<T> {
 
     /// The pause before the first attempt to connect again: 100 ms by default, from 1 ms. It doubles from attempt to
     /// attempt and is lengthened by a random part of up to its own length, so that peers which have lost the same
-    /// server do not all come back at once. A complete handshake brings it back to the start.
+    /// server do not all come back at once. A connection that lasts for as long as this brings it back to the start.
     pub fn reconnect_interval(self, interval: Duration) -> Self {
         self.with(|options| options.reconnect_interval = interval)
     }

@@ -187,6 +187,7 @@ impl Session {
     fn attach(&mut self, info: &PeerInfo, carrier: &Arc<dyn Carrier>, wakes: &mut Wakes) -> Result<(), End> {
         let (peer, woken) = self.host.attach(self.dialled, info, carrier.clone())?;
         wakes.append(woken);
+        self.connection.admit();
         self.peer = Some(peer);
         self.minor = info.minor;
         self.room = self.host.room(peer);

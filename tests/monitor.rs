@@ -308,7 +308,8 @@ fn a_peer_the_socket_does_not_want_is_told_of() {
         let _first = raw::Peer::dial(&at, "PAIR");
         accepted(&monitor);
         ready_peer(&monitor);
-        let second = raw::Peer::dial(&at, "PAIR");
+        let mut second = raw::Peer::connect(&at);
+        second.write(&[raw::greeting(3, 1, "NULL"), raw::ready("PAIR")].concat());
         let from = accepted(&monitor).1;
         let (peer, why) = failed(&monitor);
         assert_eq!(peer.address, Some(from));

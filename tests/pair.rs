@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{DeadPort, PATIENCE, Tally, blocked, eventually, link, number_of, numbered, raw, within};
-use ferromq::{Builder, ConnectError, Context, Message, Pair, RecvError, Refusal, Socket};
+use ferromq::{Builder, ConnectError, Context, Endpoint, Event, Message, Pair, RecvError, Refusal, Socket};
 
 const SOON: Duration = Duration::from_millis(10);
 
@@ -17,6 +17,14 @@ fn pair(ctx: &Context) -> Builder<Pair> {
 #[track_caller]
 fn next(pair: &Socket<Pair>) -> Message {
     pair.recv_timeout(PATIENCE).unwrap()
+}
+
+/// Comes to a PAIR that has its peer, and is turned away before it hears anything of it but its greeting.
+fn intrude(at: &Endpoint) {
+    let mut peer = raw::Peer::connect(at);
+    peer.write(&[raw::greeting(3, 1, "NULL"), raw::ready("PAIR"), raw::message(&[b"intruder"])].concat());
+    peer.read(64);
+    assert!(peer.try_frame().is_none(), "no READY");
 }
 
 #[test]
@@ -67,11 +75,7 @@ fn a_second_peer_is_turned_away_and_the_first_is_undisturbed() {
         let mut first = raw::Peer::dial(&at, "PAIR");
         pair.wait_connected(1, PATIENCE).unwrap();
         for n in 0..100_u8 {
-            let mut second = raw::Peer::connect(&at);
-            second.write(
-                &[raw::greeting(3, 1, "NULL"), raw::ready("PAIR"), raw::message(&[b"intruder"])].concat(),
-            );
-            second.expect_closed(PATIENCE);
+            intrude(&at);
             first.send(&[&[n]]);
             assert_eq!(next(&pair), [n]);
             pair.send(vec![n]).unwrap();
@@ -85,7 +89,9 @@ fn a_second_peer_is_turned_away_and_the_first_is_undisturbed() {
         thread::scope(|scope| {
             let sending = scope.spawn(|| pair.send_timeout("welcome", PATIENCE));
             eventually("a new one is taken", || {
-                let mut next = raw::Peer::dial(&at, "PAIR");
+                let mut next = raw::Peer::connect(&at);
+                next.write(&[raw::greeting(3, 1, "NULL"), raw::ready("PAIR")].concat());
+                next.read(64);
                 next.message().is_some_and(|message| message == [b"welcome"])
             });
             sending.join().unwrap().unwrap();
@@ -105,13 +111,13 @@ fn of_a_hundred_peers_at_once_one_is_served() {
         }
         pair.wait_connected(1, PATIENCE).unwrap();
         pair.send("you").unwrap();
-        // None of them leaves: that would make room for another.
+        // None of them leaves: that would make room for another. Who is turned away gets a greeting and nothing more.
         let served = peers.iter_mut().filter_map(|peer| {
-            peer.read_handshake();
-            peer.try_frame()
+            peer.read(64);
+            peer.try_frame().map(|ready| (ready.flags, peer.single()))
         });
         let served: Vec<_> = served.collect();
-        assert_eq!(served, [raw::Frame { flags: 0, body: b"you".to_vec() }]);
+        assert_eq!(served, [(raw::COMMAND, b"you".to_vec())]);
     });
 }
 
@@ -140,7 +146,7 @@ fn a_second_connect_is_refused_while_there_is_a_peer_also_one_that_is_away() {
         other.unbind(&at).unwrap();
         eventually("it is away", || one.stats().peers == 0);
         assert_eq!(one.connect(port.endpoint()), Err(ConnectError::Occupied));
-        raw::Peer::dial(&own, "PAIR").expect_closed(PATIENCE);
+        intrude(&own);
         one.disconnect(&at).unwrap();
         raw::Peer::dial(&own, "PAIR").send(&[b"free"]);
         assert_eq!(next(&one), "free");
@@ -191,5 +197,29 @@ fn what_has_come_from_a_lost_peer_can_still_be_received() {
         });
         assert_eq!(next(&pair), "last words");
         assert_eq!(pair.try_recv(), Err(RecvError::Empty));
+    });
+}
+
+#[test]
+fn who_is_turned_away_keeps_its_messages_for_when_it_is_welcome() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let server = pair(&ctx).build().unwrap();
+        let at = server.bind("tcp://127.0.0.1:0").unwrap();
+        let first = pair(&ctx).build().unwrap();
+        first.connect(&at).unwrap();
+        server.wait_connected(1, PATIENCE).unwrap();
+
+        let second = pair(&ctx).build().unwrap();
+        let monitor = second.monitor();
+        second.connect(&at).unwrap();
+        (0..100).for_each(|number| second.send(numbered(0, number, 10)).unwrap());
+        for _ in 0..3 {
+            let turned_away = |event: &Event| matches!(event, Event::HandshakeFailed { .. });
+            while !turned_away(&monitor.recv_timeout(PATIENCE).unwrap()) {}
+        }
+        assert_eq!((second.stats().queued, second.stats().written), (100, 0));
+        drop(first);
+        (0..100).for_each(|number| assert_eq!(number_of(&next(&server)), (0, number)));
     });
 }

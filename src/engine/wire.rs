@@ -15,6 +15,7 @@ use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
 use crate::slots::Id;
 use crate::transport::Stream;
+use crate::zmtp::{Config, SocketType};
 
 /// A stream and what is to be written to it.
 pub(crate) struct Wire {
@@ -146,7 +147,10 @@ impl Link {
         let Source { origin, dialled, address, setup, shared } = from;
         let (peer, endpoint) = dialled.unzip();
         let host = setup.host.clone();
-        let session = Session::new(&setup.config, host.clone(), peer, now);
+        // A PAIR turns most of those away that come to it.
+        let answers = peer.is_none() && setup.config.socket_type == SocketType::Pair;
+        let config = Config { answers, ..setup.config.clone() };
+        let session = Session::new(&config, host.clone(), peer, now);
         let (outgoing, shared) = (Mutex::default(), shared.clone());
         let wire = Arc::new(Wire { stream, outgoing, host, address, link, shared });
         Self {

@@ -206,7 +206,13 @@ impl Pair {
 
 pub(crate) fn config(socket_type: SocketType) -> Config {
     let limits = Limits { message: 1 << 20, parts: 100, handshake: 8192 };
-    Config { socket_type, identity: Bytes::new(), handshake_timeout: Some(HANDSHAKE_TIMEOUT), limits }
+    Config {
+        socket_type,
+        identity: Bytes::new(),
+        handshake_timeout: Some(HANDSHAKE_TIMEOUT),
+        answers: false,
+        limits,
+    }
 }
 
 /// The message of a serial number. The lower half of `shape` chooses how large it is, the upper half how many parts it

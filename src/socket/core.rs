@@ -408,6 +408,7 @@ impl Core {
             socket_type: self.socket_type,
             identity: self.options.routing_id.clone(),
             handshake_timeout: Some(self.options.handshake_timeout),
+            answers: false,
             limits: zmtp::Limits { message, parts: PARTS, handshake: HANDSHAKE },
         };
         Arc::new(Setup { host: this, options: self.options.clone(), config })

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     timers: Timers,
     /// The peer, until somebody has asked what happened.
     ready: Option<Box<PeerInfo>>,
+    /// What we say once the peer is admitted.
+    answer: Vec<u8>,
     /// Whether SUBSCRIBE and CANCEL concern us: our socket publishes.
     publishes: bool,
     /// What the protocol has to say: the handshake, then answers to PINGs. Once it is written it holds no memory.
@@ -59,7 +61,14 @@ impl Connection {
         }
         let handshake = Handshake::new(config.clone(), &mut output);
         let publishes = matches!(config.socket_type, SocketType::Pub | SocketType::XPub);
-        Self { phase: Phase::Handshake(Box::new(handshake)), timers, ready: None, publishes, output }
+        Self {
+            phase: Phase::Handshake(Box::new(handshake)),
+            timers,
+            ready: None,
+            answer: Vec::new(),
+            publishes,
+            output,
+        }
     }
 
     /// Takes octets, in order, and appends whole messages, at most `room` of them. Returns how many octets were taken;
@@ -106,6 +115,12 @@ impl Connection {
         self.ready.take().map(|peer| Event::Ready(*peer))
     }
 
+    /// The peer that was [`Event::Ready`] is wanted. One that has to introduce itself first is answered only now, so that
+    /// what it has queued is not sent into a connection that is turned down.
+    pub(crate) fn admit(&mut self) {
+        self.output.append(&mut mem::take(&mut self.answer));
+    }
+
     /// Appends what the protocol itself has to say, and forgets it. To be called when everything given before is
     /// written, so that answers the peer does not read pile up nowhere.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) {
@@ -138,6 +153,7 @@ impl Connection {
         let Phase::Handshake(handshake) = &mut self.phase else { return Ok(0) };
         let (taken, peer) = handshake.handle_input(input, &mut self.output)?;
         if let Some(peer) = peer {
+            handshake.put_answer(&mut self.answer);
             self.phase = Phase::Traffic(Decoder::new(handshake.limits()));
             self.timers.cancel(Timer::Handshake);
             self.ready = Some(Box::new(peer));

@@ -26,6 +26,9 @@ pub(crate) struct Config {
     pub(crate) identity: Bytes,
     /// How long the handshake may take, from the first octet to the last.
     pub(crate) handshake_timeout: Option<Duration>,
+    /// Whether the peer has to introduce itself first, and hears from us only if it is wanted: see
+    /// [`Connection::admit`](super::Connection::admit). Never on both sides, or neither would ever speak.
+    pub(crate) answers: bool,
     /// What we accept from the peer.
     pub(crate) limits: Limits,
 }
@@ -92,6 +95,13 @@ impl Handshake {
         self.config.limits
     }
 
+    /// Appends what is still to be said to a peer that has introduced itself first.
+    pub(crate) fn put_answer(&mut self, out: &mut Vec<u8>) {
+        if self.config.answers {
+            self.mechanism.start(&self.config, out);
+        }
+    }
+
     /// Takes octets: the whole greeting, or whole commands. Returns how many were taken and, once the handshake is
     /// over, the peer. Appends our side of the talk to `out`, also when the peer is refused.
     pub(crate) fn handle_input(
@@ -122,7 +132,9 @@ impl Handshake {
         if mechanism != *self.mechanism.name() {
             return Err(Violation::MechanismMismatch);
         }
-        self.mechanism.start(&self.config, out);
+        if !self.config.answers {
+            self.mechanism.start(&self.config, out);
+        }
         self.stage = Stage::Commands { minor };
         Ok(Step::Took(greeting::LEN))
     }
@@ -177,7 +189,13 @@ mod tests {
 
     fn config() -> Config {
         let limits = Limits { message: 100, parts: 100, handshake: 1000 };
-        Config { socket_type: SocketType::Pull, identity: Bytes::new(), handshake_timeout: None, limits }
+        Config {
+            socket_type: SocketType::Pull,
+            identity: Bytes::new(),
+            handshake_timeout: None,
+            answers: false,
+            limits,
+        }
     }
 
     fn greeting() -> Vec<u8> {

@@ -116,8 +116,11 @@ fn a_stranger_is_told_and_hung_up_on() {
 fn expect_error(mut peer: Peer, kind: SocketType) {
     let never = raw::message(&[b"never"]);
     peer.write(&[raw::greeting(3, 1, "NULL"), raw::ready(kind.as_str()), never].concat());
-    peer.read_handshake();
+    peer.read(64);
+    // A PAIR that is bound says who it is only to a peer that it takes.
+    let ready = |frame: &Frame| frame.body.starts_with(b"\x05READY");
+    let frame = peer.try_frame().filter(|frame| !ready(frame)).or_else(|| peer.try_frame());
     let error = Frame { flags: COMMAND, body: b"\x05ERROR\x18Incompatible socket type".to_vec() };
-    assert_eq!(peer.try_frame().unwrap_or_else(|| error.clone()), error, "it may get lost in the reset");
+    assert_eq!(frame.unwrap_or_else(|| error.clone()), error, "it may get lost in the reset");
     peer.expect_closed(Duration::from_secs(10));
 }

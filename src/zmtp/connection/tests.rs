@@ -24,8 +24,13 @@ impl Caller {
     fn new() -> Self {
         let limits = Limits { message: 100_000, parts: 20, handshake: 8192 };
         let handshake_timeout = Some(30 * SECOND);
-        let config =
-            Config { socket_type: SocketType::Pull, identity: Bytes::new(), handshake_timeout, limits };
+        let config = Config {
+            socket_type: SocketType::Pull,
+            identity: Bytes::new(),
+            handshake_timeout,
+            answers: false,
+            limits,
+        };
         let now = Instant::now();
         Self { connection: Connection::new(&config, now), now, held: Vec::new(), messages: Vec::new() }
     }
@@ -372,4 +377,30 @@ fn garbage_never_panics() {
             assert!(caller.held.len() <= octets.len());
         }
     }
+}
+
+#[test]
+fn who_answers_says_nothing_of_itself_until_the_peer_is_admitted() {
+    let limits = Limits { message: 100, parts: 100, handshake: 1000 };
+    let config = Config {
+        socket_type: SocketType::Pair,
+        identity: Bytes::new(),
+        handshake_timeout: None,
+        answers: true,
+        limits,
+    };
+    let now = Instant::now();
+    let mut connection = Connection::new(&config, now);
+    let greeting = greeting::ours(b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    let mut ready = Vec::new();
+    command::put_ready(&mut ready, SocketType::Pair, b"");
+    connection.handle_input(&[&greeting[..], &ready].concat(), 1, now, &mut Vec::new()).unwrap();
+    assert!(matches!(connection.poll_event(), Some(Event::Ready(_))));
+    let mut said = Vec::new();
+    connection.poll_output(&mut said);
+    assert_eq!(said, greeting, "the greeting, and no READY");
+    connection.admit();
+    said.clear();
+    connection.poll_output(&mut said);
+    assert_eq!(said, ready);
 }

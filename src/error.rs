@@ -58,11 +58,12 @@ impl SendError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Every queue the message could go to is at its high-water mark, and the call was not to wait.
-    #[error("the queues are at their high-water mark: send again later, wait with send, or raise send_hwm")]
+    /// Every queue the message could go to is at its high-water mark, or there is no peer and so no queue; and the call
+    /// was not to wait.
+    #[error("no peer is there that has room: send again later, wait with send, or raise send_hwm")]
     Full,
-    /// Every queue the message could go to was at its high-water mark for as long as the call was to wait.
-    #[error("the queues stayed at their high-water mark until the timeout: see whether the peers keep up")]
+    /// The same, for as long as the call was to wait.
+    #[error("no peer was there that had room before the timeout: see whether they are connected and keep up")]
     TimedOut,
     /// It is not the turn of the socket to send: a REQ waits for the answer to what it asked, a REP has no request to
     /// answer.
@@ -86,7 +87,7 @@ pub enum RecvError {
     #[error("no message is waiting: try again later, or wait with recv")]
     Empty,
     /// No message came for as long as the call was to wait.
-    #[error("no message came before the timeout: receive again, or see whether the peers are connected")]
+    #[error("no message came before the timeout: allow more time, or see whether the peers are connected")]
     TimedOut,
     /// It is not the turn of the socket to receive: a REQ has asked nothing, a REP has a request to answer.
     #[error("it is not this socket's turn to receive: send first")]
@@ -106,7 +107,8 @@ pub enum RequestError {
     /// The request was not sent; the error gives it back.
     #[error("the request was not sent: {0}")]
     Unsent(#[from] SendError),
-    /// The request was sent and there is no answer. The peer may have seen it or not.
+    /// The request was accepted and there is no answer. A peer may have seen it or not; if it was still queued, for a peer
+    /// that could not be reached, it is counted as [abandoned](crate::Dropped::abandoned), and nobody has.
     #[error("the request was not answered: {0}")]
     Unanswered(#[from] RecvError),
 }
@@ -145,9 +147,9 @@ pub enum SubscribeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// Too few peers were connected for as long as the call was to wait. Those that are connected stay so.
+    /// Too few peers were connected, or had subscribed, for as long as the call was to wait. Those that are there stay.
     #[error(
-        "too few peers were connected before the timeout: check that they run and can be reached, or wait on"
+        "too few peers connected, or subscribed, before the timeout: check that they run and can be reached"
     )]
     TimedOut,
     /// The socket was closed before or during the call.
@@ -349,12 +351,18 @@ impl OptionError {
         let range = Range { min: min.into(), max: Some(max.into()) };
         if contained { Ok(()) } else { Err(Self { option, value: value.into(), range }) }
     }
+
+    /// Checks that as many bytes as an option has lie within `range`.
+    pub(crate) fn length(option: &'static str, len: usize, range: RangeInclusive<usize>) -> Result<(), Self> {
+        Self::within(option, len, range).map_err(|error| Self { value: Value::Bytes(len), ..error })
+    }
 }
 
-/// The value of an option, in its unit.
+/// The value of an option, in its unit. A length says so; a number of anything else stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Count(usize),
+    Bytes(usize),
     Time(Duration),
 }
 
@@ -374,6 +382,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count) => write!(f, "{count}"),
+            Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
             Self::Time(time) => write!(f, "{time:?}"),
         }
     }
@@ -448,6 +457,9 @@ mod tests {
         let error = OptionError::within("size", 4, 1..=3).unwrap_err();
         assert_eq!(error.option(), "size");
         assert_eq!(error.to_string(), "the option size cannot be 4: it is from 1 to 3");
+
+        let error = OptionError::length("id", 0, 1..=3).unwrap_err();
+        assert_eq!(error.to_string(), "the option id cannot be 0 bytes: it is from 1 to 3");
 
         let [value, min] = [Duration::ZERO, Duration::from_millis(1)];
         let error = OptionError::at_least("interval", value, min).unwrap_err();

@@ -166,7 +166,7 @@ impl Options {
             check_routing_id(&self.routing_id)?;
         }
         for topic in &self.topics {
-            OptionError::within("subscribe", topic.len(), 0..=TOPIC_MAX)?;
+            OptionError::length("subscribe", topic.len(), 0..=TOPIC_MAX)?;
         }
         self.keepalive.check()
     }
@@ -174,7 +174,7 @@ impl Options {
 
 /// Checks a routing id (37/ZMTP, The Identity Property).
 pub(crate) fn check_routing_id(id: &[u8]) -> Result<(), OptionError> {
-    OptionError::within("routing_id", id.len(), 1..=ROUTING_ID_MAX)?;
+    OptionError::length("routing_id", id.len(), 1..=ROUTING_ID_MAX)?;
     // Those that begin with zero are made by ROUTERs.
     OptionError::within("routing_id[0]", usize::from(id[0]), 1..=255)
 }

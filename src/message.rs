@@ -1,6 +1,7 @@
 //! [`Message`]: what a socket sends and receives, one or more parts of bytes.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -191,7 +192,22 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
+impl DoubleEndedIterator for Parts<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.rest.next_back().map(|part| &part[..]).or_else(|| self.first.take())
+    }
+}
+
 impl ExactSizeIterator for Parts<'_> {}
+
+impl<'a> IntoIterator for &'a Message {
+    type Item = &'a [u8];
+    type IntoIter = Parts<'a>;
+
+    fn into_iter(self) -> Parts<'a> {
+        self.parts()
+    }
+}
 
 impl Default for Message {
     fn default() -> Self {
@@ -243,7 +259,31 @@ impl From<String> for Message {
     }
 }
 
+/// Copies the text.
+impl From<&String> for Message {
+    fn from(part: &String) -> Self {
+        Self::from(part.as_bytes())
+    }
+}
+
+/// Copies the bytes.
+impl From<&Vec<u8>> for Message {
+    fn from(part: &Vec<u8>) -> Self {
+        Self::from(&part[..])
+    }
+}
+
+/// Clones, which is cheap, so that one message can be sent many times.
+impl From<&Self> for Message {
+    fn from(message: &Self) -> Self {
+        message.clone()
+    }
+}
+
 /// Joins parts into one message. No part at all makes a message of one empty part.
+///
+/// The parts become [`Bytes`], which borrow from nobody: give it `String`, `Vec<u8>` or `Bytes`, and of borrowed text only
+/// what is `'static`.
 impl<P: Into<Bytes>> FromIterator<P> for Message {
     fn from_iter<I: IntoIterator<Item = P>>(parts: I) -> Self {
         let mut parts: Vec<Bytes> = parts.into_iter().map(Into::into).collect();
@@ -270,6 +310,18 @@ impl From<Vec<Bytes>> for Message {
 
 impl From<Vec<Vec<u8>>> for Message {
     fn from(parts: Vec<Vec<u8>>) -> Self {
+        parts.into_iter().collect()
+    }
+}
+
+impl From<Vec<String>> for Message {
+    fn from(parts: Vec<String>) -> Self {
+        parts.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[String; N]> for Message {
+    fn from(parts: [String; N]) -> Self {
         parts.into_iter().collect()
     }
 }
@@ -306,6 +358,13 @@ impl PartialEq for Message {
 
 impl Eq for Message {}
 
+impl Hash for Message {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len().hash(state);
+        self.parts().for_each(|part| part.hash(state));
+    }
+}
+
 /// Equal to a slice when the message has exactly one part with these bytes.
 impl PartialEq<[u8]> for Message {
     fn eq(&self, other: &[u8]) -> bool {
@@ -340,6 +399,24 @@ impl PartialEq<str> for Message {
 impl PartialEq<&str> for Message {
     fn eq(&self, other: &&str) -> bool {
         *self == *other.as_bytes()
+    }
+}
+
+impl PartialEq<String> for Message {
+    fn eq(&self, other: &String) -> bool {
+        *self == *other.as_bytes()
+    }
+}
+
+impl PartialEq<Vec<u8>> for Message {
+    fn eq(&self, other: &Vec<u8>) -> bool {
+        *self == other[..]
+    }
+}
+
+impl PartialEq<Bytes> for Message {
+    fn eq(&self, other: &Bytes) -> bool {
+        *self == other[..]
     }
 }
 
@@ -400,6 +477,22 @@ mod tests {
         assert_eq!(Message::from(["a"]), Message::from("a"));
         assert_ne!(Message::from(["a", ""]), Message::from("a"));
         assert_ne!(Message::from(["a", ""]), "a");
+        let [text, bytes] = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(Message::from(&text), text);
+        assert_eq!(Message::from(&bytes.clone().into_bytes()), Bytes::from(bytes.clone()));
+        assert_eq!(Message::from(&Message::from("b")), bytes.clone().into_bytes());
+        assert_eq!(Message::from([text.clone(), bytes.clone()]), Message::from(["a", "b"]));
+        assert_eq!(Message::from(vec![text, bytes]), Message::from(["a", "b"]));
+    }
+
+    #[test]
+    fn equal_messages_hash_alike_however_they_were_made() {
+        use std::hash::BuildHasher;
+        let hasher = std::hash::RandomState::new();
+        let long = "x".repeat(2 * Message::INLINE);
+        assert_eq!(hasher.hash_one(Message::from(["a"])), hasher.hash_one(Message::from("a")));
+        assert_eq!(hasher.hash_one(Message::from(&long)), hasher.hash_one(Message::from([long])));
+        assert_ne!(hasher.hash_one(Message::from(["ab", "c"])), hasher.hash_one(Message::from(["a", "bc"])));
     }
 
     #[test]
@@ -409,6 +502,9 @@ mod tests {
         assert_eq!(message.parts().len(), 4);
         assert_eq!(message.part(1), Some(&b"b"[..]));
         assert_eq!(message.part(4), None);
+        assert!(message.parts().rev().eq([&b"d"[..], b"", b"b", b""]));
+        assert!(Message::from("a").parts().rev().eq([b"a"]));
+        assert!((&message).into_iter().eq(message.parts()));
         assert_eq!(message.clone().into_parts(), ["", "b", "", "d"]);
         assert_eq!(message.into_bytes(), "bd");
     }

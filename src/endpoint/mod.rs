@@ -107,6 +107,13 @@ impl Endpoint {
     }
 }
 
+/// The endpoint of TCP at this address, such as one that another listener has told.
+impl From<SocketAddr> for Endpoint {
+    fn from(addr: SocketAddr) -> Self {
+        Self::from_addr(addr)
+    }
+}
+
 impl From<Inproc> for Endpoint {
     fn from(name: Inproc) -> Self {
         Self(Address::Inproc(name))

@@ -121,6 +121,15 @@ impl Iterator for Monitor {
     }
 }
 
+/// The same for a monitor that is shared.
+impl Iterator for &Monitor {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.recv().ok()
+    }
+}
+
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Monitor").finish_non_exhaustive()

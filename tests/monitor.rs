@@ -309,7 +309,7 @@ fn a_peer_the_socket_does_not_want_is_told_of() {
         accepted(&monitor);
         ready_peer(&monitor);
         let mut second = raw::Peer::connect(&at);
-        second.write(&[raw::greeting(3, 1, "NULL"), raw::ready("PAIR")].concat());
+        second.write(&[greeting(3, 1, "NULL"), raw::ready("PAIR")].concat());
         let from = accepted(&monitor).1;
         let (peer, why) = failed(&monitor);
         assert_eq!(peer.address, Some(from));
@@ -409,7 +409,7 @@ fn a_lost_peer_is_tried_again_and_told_anew() {
             connected(&monitor);
             let peer = raw::Peer::answer(&listener, "PULL");
             ready_peer(&monitor);
-            std::thread::sleep(2 * interval); // which is what counts as lasting
+            thread::sleep(2 * interval); // which is what counts as lasting
             drop(peer);
             disconnected(&monitor);
             let after = retrying(&monitor).1;

@@ -24,6 +24,20 @@ fn build<T: Kind>(builder: Builder<T>) -> (Socket<T>, Monitor) {
     (socket, monitor)
 }
 
+#[test]
+fn a_shared_monitor_is_an_iterator_that_ends_with_its_socket() {
+    let context = Context::new().unwrap();
+    let (pull, monitor) = build(context.socket::<Pull>());
+    let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+    drop(pull);
+    let mut events = 0;
+    for event in &monitor {
+        assert!(matches!(event, Event::Listening { endpoint } if endpoint == at));
+        events += 1;
+    }
+    assert_eq!(events, 1);
+}
+
 #[track_caller]
 fn next(monitor: &Monitor) -> Event {
     monitor.recv_timeout(PATIENCE).unwrap()

@@ -331,7 +331,7 @@ mod tests {
     fn addresses_come_back_as_they_went_in() {
         for text in ["127.0.0.1:5555", "0.0.0.0:0", "[::1]:5555", "[fe80::1%3]:5555"] {
             let addr: SocketAddr = text.parse().unwrap();
-            let endpoint = Endpoint::from_addr(addr);
+            let endpoint = Endpoint::from(addr);
             assert_eq!(endpoint.to_string(), format!("tcp://{text}"));
             assert_eq!(Tcp::from_addr(addr).addr(), Some(addr));
         }

@@ -12,12 +12,15 @@
 //! | join two threads or processes, and nobody else | [`Pair`] to [`Pair`] | `pair` |
 //! | stand between publishers and subscribers | [`XSub`] and [`XPub`] | `telemetry` |
 //!
-//! Which types can be peers is the same as everywhere in ZeroMQ; others are refused in the handshake, on both sides:
+//! Which types can be peers is the same as everywhere in ZeroMQ. Others are refused in the handshake, on both sides, and
+//! each [`Monitor`] tells of it; on `inproc` they never meet, and nobody tells:
 //!
 //! | | peers |
 //! |---|---|
 //! | PUSH | PULL |
+//! | PULL | PUSH |
 //! | PUB, XPUB | SUB, XSUB |
+//! | SUB, XSUB | PUB, XPUB |
 //! | REQ | REP, ROUTER |
 //! | REP | REQ, DEALER |
 //! | DEALER | REP, DEALER, ROUTER |
@@ -59,7 +62,8 @@
 //! | REP | the answer is dropped and counted | |
 //! | PUB, XPUB | that peer misses it, which is counted; or as [`Overflow`] says | a message for nobody is dropped and counted |
 //! | XSUB | the same for what is not a subscription | the same |
-//! | ROUTER | `send` waits; or drops, unless [`mandatory`](Builder::mandatory) | [`Refusal::Unroutable`] |
+//! | ROUTER | `send` waits for the peer that is named | [`Refusal::Unroutable`], if nobody has the name |
+//! | ROUTER with [`mandatory(false)`](Builder::mandatory) | the message is dropped and counted | the same |
 //!
 //! A full queue takes messages again when half of it is written, so that a waiting sender is woken for many messages and
 //! not for each one.
@@ -89,14 +93,45 @@
 //! [`Socket::wait_subscribed`] waits until it has.
 //!
 //! All of it is counted in [`Stats`], by reason.
+//!
+//! # If you know libzmq
+//!
+//! What goes over the wire is the same. What is not, for the one who programs:
+//!
+//! | | here | libzmq |
+//! |---|---|---|
+//! | a message of many parts | one [`Message`] | a call for each part, with `ZMQ_SNDMORE` |
+//! | threads | any number may use a socket at a time | one at a time |
+//! | options | set before the socket is built, and fixed | set at any time; most act on later connections |
+//! | [`linger`](Builder::linger) | 30 s; with messages left, a dropped socket keeps its address and accepts peers | without end |
+//! | [`send_hwm`](Builder::send_hwm), [`recv_hwm`](Builder::recv_hwm) | 1000, exactly | 1000, roughly |
+//! | [`max_message_size`](Builder::max_message_size) | 64 MiB | no limit |
+//! | pause before a [reconnect](Builder::reconnect_interval) | 100 ms, doubles up to 5 s, with a random part | 100 ms, with a random part |
+//! | TCP [`keepalive`](Builder::keepalive) | on | as the system has it, as a rule off |
+//! | a ROUTER sends to nobody | [`Refusal::Unroutable`]; `mandatory(false)` drops | drops, but for `ZMQ_ROUTER_MANDATORY` |
+//! | the server of a REQ dies | [`RecvError::PeerLost`], at once | `recv` waits for ever |
+//! | `EAGAIN` | [`Refusal::Full`] at once, [`Refusal::TimedOut`] after a time; there may be no peer at all | for all of it |
+//! | a slow subscriber | as [`Overflow`] says | misses messages, or holds up all with `ZMQ_XPUB_NODROP` |
+//! | `zmq_poll`, `ZMQ_FD` | [`Poller`]; [`Socket::readiness`], which is level-triggered | edge-triggered |
+//! | `zmq_socket_monitor` | [`Monitor`] | a PAIR socket, with frames to be read |
+//! | `zmq_proxy_steerable` | [`Proxy`], and its [`Control`] | a socket for the commands |
+//!
+//! There are no heartbeats of our own (those of peers are answered), no PLAIN or CURVE, no `udp` or `pgm`, and none of the
+//! draft types such as CLIENT and SERVER.
 
 #[cfg(doc)]
 use crate::context::Context;
 #[cfg(doc)]
 use crate::error::{RecvError, Refusal};
 #[cfg(doc)]
+use crate::message::Message;
+#[cfg(doc)]
 use crate::options::Overflow;
 #[cfg(doc)]
+use crate::poller::Poller;
+#[cfg(doc)]
+use crate::proxy::{Control, Proxy};
+#[cfg(doc)]
 use crate::socket::{
-    Builder, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Socket, Stats, Sub, XPub, XSub,
+    Builder, Dealer, Monitor, Pair, Pub, Pull, Push, Rep, Req, Router, Socket, Stats, Sub, XPub, XSub,
 };

@@ -70,7 +70,10 @@ impl Context {
     /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
-    /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before.
+    /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before, or
+    /// begun to close with [`close_async`](crate::Socket::close_async). These go on sending for their
+    /// [linger](crate::Builder::linger) time, longer than `timeout` if need be, and the last handle of the context waits
+    /// for them as ever.
     pub fn close(&self, timeout: Duration) -> crate::error::Closed {
         let deadline = Instant::now().checked_add(timeout);
         let members = lock(&self.0.members).take().unwrap_or_default();

@@ -21,6 +21,9 @@ use crate::zmtp::{SocketType, Violation};
 /// bind:     Listening,  Accepted ──▶ Ready ──▶ Disconnected
 ///                           └──────▶ HandshakeFailed
 /// ```
+///
+/// On `inproc` a connection takes no time to make: both sides hear of `Ready` and `Disconnected`, the one that is bound of
+/// `Listening` and of peers that are turned away, and there is nothing else to tell.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -150,9 +153,10 @@ pub struct Dropped {
     /// For a peer whose queue was full, where the option [`overflow`](crate::Builder::overflow) has it dropped, or a
     /// REP had to.
     pub overflowed: u64,
-    /// For a routing id that nobody has, at a ROUTER that is not [`mandatory`](crate::Builder::mandatory).
+    /// For a routing id that nobody has, at a ROUTER that is not [`mandatory`](crate::Builder::mandatory); or a routing id
+    /// with nothing behind it, at any ROUTER.
     pub unroutable: u64,
-    /// For a peer that was lost, of types that cannot send it to another one.
+    /// For a peer that was lost, of types that cannot send it to another one; or sent by an XSUB that has no peer.
     pub disconnected: u64,
     /// Published with nobody subscribed to it.
     pub unsubscribed: u64,

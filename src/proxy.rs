@@ -23,6 +23,9 @@ use crate::socket::{Closing, End, Receives, Receiving, Room, Sends, Socket};
 ///
 /// Messages pass whole, in the order in which they come. One socket may be both ends: it sends back what it receives.
 ///
+/// It borrows its sockets. A thread that is not scoped takes them over and makes the proxy itself, and hands the
+/// [`Control`] out, through a channel for example.
+///
 /// ```
 /// use ferromq::{Context, Dealer, Proxy, Rep, Req, Router};
 ///

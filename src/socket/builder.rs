@@ -179,7 +179,8 @@ impl<T: Receives> Builder<T> {
     }
 
     /// The most bytes in one incoming message, over all its parts: 64 MiB by default, from 1. A peer that announces
-    /// more is disconnected. Memory is taken as the bytes arrive, never for what is only announced.
+    /// more, or sends more than 65,536 parts, is disconnected. Memory is taken as the bytes arrive, never for what is only
+    /// announced. On `inproc` nothing arrives in bytes, and neither limit applies.
     pub fn max_message_size(self, bytes: usize) -> Self {
         self.with(|options| options.max_message_size = bytes)
     }

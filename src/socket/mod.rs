@@ -116,6 +116,10 @@ fn pattern(socket_type: SocketType, options: &Options) -> Box<dyn Pattern> {
 /// Dropping a socket does not block. What it has accepted is sent in the background for as long as
 /// [`linger`](Builder::linger) allows, and the last handle of its [`Context`] waits for that; a socket that is itself the
 /// last handle therefore does. [`close`](Self::close) waits here and now, and hands back what could not be sent.
+///
+/// While a dropped socket has something left to send, it keeps the addresses it is bound to, and accepts peers there that
+/// could take it. Otherwise they are free a moment later; after [`close`](Self::close) or [`unbind`](Self::unbind) they
+/// are free at once.
 pub struct Socket<T: Kind> {
     core: Arc<Core>,
     /// Keeps the I/O threads running. Declared behind `core`, so that a last handle waits for what `core` leaves.
@@ -169,7 +173,7 @@ impl<T: Kind> Socket<T> {
     /// Stops accepting at an endpoint, as [`bind`](Self::bind) returned it, and drops the connections that were
     /// accepted there. The address is free when this returns.
     ///
-    /// What those peers were not wholly sent goes to others. Blocks until the event loop has come round, which as a rule
+    /// What those peers were not wholly sent is treated as that of a [lost peer](crate::guide#what-is-lost-when). Blocks until the event loop has come round, which as a rule
     /// takes some microseconds.
     ///
     /// # Errors
@@ -185,8 +189,8 @@ impl<T: Kind> Socket<T> {
 
     /// Ends one connection to an endpoint, spelt as for [`connect`](Self::connect), and does not make it again.
     ///
-    /// What the peer was not wholly sent goes to others. What came from it can still be received. Blocks until the event
-    /// loop has come round, which as a rule takes some microseconds.
+    /// What the peer was not wholly sent is treated as that of a [lost peer](crate::guide#what-is-lost-when). What came
+    /// from it can still be received. Blocks until the event loop has come round, which as a rule takes some microseconds.
     ///
     /// # Errors
     ///
@@ -237,7 +241,8 @@ impl<T: Kind> Socket<T> {
     /// Closes the socket, and waits until what was accepted is sent. Runs under any executor.
     ///
     /// The socket is closed from the call on. The future has no timeout of its own: dropping it leaves the rest to be
-    /// sent in the background, as for a socket that is dropped. Closing twice does nothing.
+    /// sent in the background, as for a socket that is dropped. Closing twice does nothing: a [`close`](Self::close) that
+    /// comes after it hands nothing back.
     pub fn close_async(&self) -> impl Future<Output = ()> + Send + Unpin {
         Attended::new(&self.core, Draining::new(&self.core))
     }
@@ -268,7 +273,9 @@ impl<T: Sends> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the time is over, or the socket is closed. The error gives the message back.
+    /// When the time is over, or the socket is closed; and with the reasons of the type of the socket, such as
+    /// [`OutOfTurn`](crate::Refusal::OutOfTurn) and [`Unroutable`](crate::Refusal::Unroutable). The error gives the message
+    /// back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         self.send_within(message.into(), self.core.options.send_timeout)
     }

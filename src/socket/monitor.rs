@@ -20,7 +20,8 @@ use crate::pipe::{Ticket, Wakes};
 /// [missed](Event::Missed). It does not keep its socket alive: when that is closed, or dropped and its last connection is
 /// over, it tells what is left and ends.
 ///
-/// It may be read by many threads and tasks, each of which gets other events. A socket may have any number of monitors,
+/// It is an iterator over the events, as is a reference to it, and may be read by many threads and tasks, each of which
+/// gets other events. A socket may have any number of monitors,
 /// each of which gets them all.
 ///
 /// ```

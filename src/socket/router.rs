@@ -26,7 +26,11 @@ use crate::zmtp::{PeerInfo, SocketType};
 ///
 /// A peer chooses its id with [`routing_id`](Builder::routing_id), and has it on every connection. Else the router makes
 /// one for each connection, five bytes of which the first is zero. A second peer of the same id is turned away, unless
-/// the router is built with [`handover`](Builder::handover).
+/// the router is built with [`handover`](Builder::handover). That peer takes itself for connected until it is
+/// disconnected, tries again, and may lose what it has sent meanwhile: see [`Stats::unconfirmed`](crate::Stats).
+///
+/// A message that is a routing id and nothing else is for nobody: it is dropped, and counted as
+/// [`unroutable`](crate::Dropped::unroutable).
 ///
 /// ```
 /// use ferromq::{Context, Dealer, Message, Router};

@@ -71,9 +71,8 @@ impl Context {
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
     /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before, or
-    /// begun to close with [`close_async`](crate::Socket::close_async). These go on sending for their
-    /// [linger](crate::Builder::linger) time, longer than `timeout` if need be, and the last handle of the context waits
-    /// for them as ever.
+    /// begun to close with [`close_async`](crate::Socket::close_async). What these have left then is given up, whatever
+    /// their [linger](crate::Builder::linger) time, and written to the log.
     pub fn close(&self, timeout: Duration) -> crate::error::Closed {
         let deadline = Instant::now().checked_add(timeout);
         let members = lock(&self.0.members).take().unwrap_or_default();
@@ -82,7 +81,9 @@ impl Context {
         self.0.hub.close();
         let unsent = open.iter().flat_map(|member| member.finish_close(deadline)).collect();
         for reactor in &self.0.reactors {
-            reactor.handle().wait_lingering(deadline);
+            if !reactor.handle().wait_lingering(deadline) {
+                reactor.handle().cut_lingering();
+            }
         }
         crate::error::Closed { unsent }
     }

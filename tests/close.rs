@@ -194,11 +194,38 @@ fn closing_can_be_awaited_and_given_up() {
             } else {
                 thread::scope(|scope| {
                     scope.spawn(|| assert_receives(&pull, MESSAGES));
-                    futures_executor::block_on(closing);
+                    assert!(futures_executor::block_on(closing).unsent.is_empty());
                 });
                 assert_eq!((push.stats().written, push.stats().queued), (u64::from(MESSAGES), 0));
             }
         }
+    });
+}
+
+#[test]
+fn closing_hands_back_what_is_for_nobody_any_more() {
+    within(PATIENCE, || {
+        let (ctx, nobody) = (Context::new().unwrap(), DeadPort::new());
+        let push = loaded(&ctx, &nobody, 3, Duration::ZERO);
+        push.disconnect(nobody.endpoint()).unwrap();
+        let closed = futures_executor::block_on(push.close_async());
+        assert_eq!(closed.unsent.iter().map(number_of).collect::<Vec<_>>(), [(0, 0), (0, 1), (0, 2)]);
+        assert_eq!((push.stats().returned, push.stats().queued), (3, 0));
+    });
+}
+
+#[test]
+fn a_context_that_is_closed_waits_for_nothing_that_still_lingers() {
+    within(PATIENCE, || {
+        let (ctx, nobody) = (Context::new().unwrap(), DeadPort::new());
+        let hour = Duration::from_secs(3600);
+        drop(loaded(&ctx, &nobody, 3, hour));
+        let push = loaded(&ctx, &nobody, 3, hour);
+        drop(push.close_async());
+        ctx.close(Duration::ZERO);
+        eventually("it has given up", || push.stats().dropped.lingered == 3);
+        drop(push);
+        drop(ctx);
     });
 }
 

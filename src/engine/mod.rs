@@ -165,6 +165,11 @@ impl Handle {
         self.0.command(Command::Linger(host, until, lingering));
     }
 
+    /// Has what still lingers given up.
+    pub(crate) fn cut_lingering(&self) {
+        self.0.command(Command::CutLingering);
+    }
+
     /// Waits until nothing lingers; false when the deadline passes first. On the I/O thread, where waiting would hold
     /// up what is waited for, it does not wait.
     pub(crate) fn wait_lingering(&self, deadline: Option<Instant>) -> bool {
@@ -261,6 +266,8 @@ pub(crate) enum Command {
     Linger(Arc<dyn Host>, Option<Instant>, Lingering),
     /// A lingerer may have nothing left to send.
     Recheck(Id),
+    /// No lingerer has any more time.
+    CutLingering,
 }
 
 impl Shared {

@@ -53,6 +53,7 @@ impl Turn {
             Command::Run(order) => order(),
             Command::Linger(host, until, lingering) => self.linger(shared, (host, until, lingering), now),
             Command::Recheck(lingerer) => self.recheck(lingerer, now),
+            Command::CutLingering => self.cut_lingering(now),
         }
     }
 
@@ -112,6 +113,17 @@ impl Turn {
         });
         self.timers.set(id, until);
         self.recheck(id, now);
+    }
+
+    fn cut_lingering(&mut self, now: Instant) {
+        let lingers = |(id, entry): (Id, &Entry)| matches!(entry, Entry::Lingerer(_)).then_some(id);
+        let ids: Vec<Id> = self.entries.iter().filter_map(lingers).collect();
+        for id in ids {
+            if let Some(Entry::Lingerer(lingerer)) = self.entries.get_mut(id) {
+                lingerer.until = Some(now);
+            }
+            self.recheck(id, now);
+        }
     }
 
     pub(super) fn recheck(&mut self, id: Id, now: Instant) {

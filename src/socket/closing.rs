@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::core::{Core, Phase, State};
 use crate::context::Member;
+use crate::error::Closed;
 use crate::message::Message;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Wakes};
@@ -19,6 +20,14 @@ impl Core {
         if let Some(this) = self.this.upgrade() {
             self.engine.linger(this, Instant::now().checked_add(self.options.linger));
         }
+    }
+
+    /// Takes what is with no wire out of the socket, for the caller.
+    fn hand_back(&self) -> Vec<Message> {
+        let mut state = self.lock();
+        let unsent = state.give_up();
+        state.pipes.stats.returned += unsent.len() as u64;
+        unsent
     }
 
     pub(super) fn farewell(&self) -> Ending {
@@ -93,10 +102,9 @@ impl Member for Core {
             // Meanwhile what its wires had begun to write comes back.
             self.forget(attachment.key, ending, true);
         }
+        let unsent = self.hand_back();
         let mut state = self.lock();
         state.phase = Phase::Closed;
-        let unsent = state.give_up();
-        state.pipes.stats.returned += unsent.len() as u64;
         let mut wakes = Wakes::default();
         state.end_feeds(&mut wakes);
         drop(state);
@@ -120,17 +128,18 @@ impl<'a> Draining<'a> {
 }
 
 impl Future for Draining<'_> {
-    type Output = ();
+    type Output = Closed;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Some(drain) = &mut self.drain else { return Poll::Ready(()) };
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Closed> {
+        let Some(drain) = &mut self.drain else { return Poll::Ready(Closed::default()) };
         let core = drain.core;
         let drained = Pin::new(drain).poll(context);
-        if drained.is_ready() {
+        drained.map(|()| {
             self.drain = None;
+            let unsent = core.hand_back();
             core.settle();
-        }
-        drained
+            Closed { unsent }
+        })
     }
 }
 

@@ -238,12 +238,13 @@ impl<T: Kind> Socket<T> {
         Closed { unsent: self.core.finish_close(Instant::now().checked_add(timeout)) }
     }
 
-    /// Closes the socket, and waits until what was accepted is sent. Runs under any executor.
+    /// Closes the socket, and waits until what was accepted is sent, or nobody is left to send it to. Runs under any
+    /// executor.
     ///
-    /// The socket is closed from the call on. The future has no timeout of its own: dropping it leaves the rest to be
-    /// sent in the background, as for a socket that is dropped. Closing twice does nothing: a [`close`](Self::close) that
-    /// comes after it hands nothing back.
-    pub fn close_async(&self) -> impl Future<Output = ()> + Send + Unpin {
+    /// Returns the messages that nobody is left for. The socket is closed from the call on. The future has no timeout of
+    /// its own: dropping it leaves the rest to be sent in the background, as for a socket that is dropped. Closing twice
+    /// does nothing.
+    pub fn close_async(&self) -> impl Future<Output = Closed> + Send + Unpin {
         Attended::new(&self.core, Draining::new(&self.core))
     }
 

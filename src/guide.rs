@@ -13,7 +13,7 @@
 //! | stand between publishers and subscribers | [`XSub`] and [`XPub`] | `telemetry` |
 //!
 //! Which types can be peers is the same as everywhere in ZeroMQ. Others are refused in the handshake, on both sides, and
-//! each [`Monitor`] tells of it; on `inproc` they never meet, and nobody tells:
+//! each [`Monitor`] tells of it:
 //!
 //! | | peers |
 //! |---|---|

@@ -17,7 +17,7 @@ use crate::monitor::{End, Event, Remote};
 use crate::peer::{Carrier, Host, Rejection, Want, Word};
 use crate::pipe::{Flight, Wakes};
 use crate::slots::Id;
-use crate::zmtp::PeerInfo;
+use crate::zmtp::{PeerInfo, Violation};
 
 /// The names of a context.
 #[derive(Default)]
@@ -56,6 +56,8 @@ struct Dial {
     caller: Caller,
     /// The present connection.
     link: Option<Arc<Link>>,
+    /// The binding that has been told that the two types cannot talk to each other, as this end has.
+    mismatch: Option<Key>,
 }
 
 impl Hub {
@@ -75,7 +77,7 @@ impl Hub {
     pub(crate) fn dial(&self, name: &Inproc, peer: Id, caller: Caller) -> Key {
         let names = &mut *lock(&self.0);
         let key = names.new_key();
-        names.dials.push(Dial { key, name: name.clone(), peer, caller, link: None });
+        names.dials.push(Dial { key, name: name.clone(), peer, caller, link: None, mismatch: None });
         key
     }
 
@@ -90,6 +92,8 @@ impl Hub {
                 self.release(link.dial);
             }
         }
+        let mismatches = lock(&self.0).mismatches(name);
+        mismatches.iter().for_each(|ends| complain(name, ends));
     }
 
     /// Ends a `bind` or a `connect`, with all connections that came of it.
@@ -150,6 +154,18 @@ impl Names {
         });
         dial.link = Some(link.clone());
         Some(link)
+    }
+
+    /// Pairs of one that is bound to a name and one that waits for it, whose types cannot talk to each other; each once.
+    fn mismatches(&mut self, name: &Inproc) -> Vec<[Caller; 2]> {
+        let Some(binding) = self.bound.get(name) else { return Vec::new() };
+        let ours = binding.caller.setup.config.socket_type;
+        let tell = |dial: &mut Dial| {
+            let legal = ours.accepts(dial.caller.setup.config.socket_type);
+            let told = legal || dial.name != *name || dial.mismatch.replace(binding.key) == Some(binding.key);
+            (!told).then(|| [binding.caller.clone(), dial.caller.clone()])
+        };
+        self.dials.iter_mut().filter_map(tell).collect()
     }
 
     /// The links that end with this.
@@ -326,6 +342,23 @@ impl Carrier for Side {
 
     fn is_inproc(&self) -> bool {
         true
+    }
+}
+
+/// Tells both ends that they cannot talk to each other.
+fn complain(name: &Inproc, ends: &[Caller; 2]) {
+    let types = [BOUND, DIALLED].map(|end| ends[end].setup.config.socket_type);
+    for end in [BOUND, DIALLED] {
+        let (ours, theirs) = (types[end], types[1 - end]);
+        let why = Violation::IncompatibleSocketType { ours, theirs };
+        log::warn!("inproc://{name}: {why}");
+        let at = Endpoint::from(name.clone());
+        let failed = || {
+            let endpoint = (end == DIALLED).then(|| at.clone());
+            let peer = Remote { endpoint, address: Some(at.clone()), ..Remote::default() };
+            Event::HandshakeFailed { peer, why: why.clone().into() }
+        };
+        ends[end].setup.host.report(&failed).wake();
     }
 }
 

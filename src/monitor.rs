@@ -22,8 +22,8 @@ use crate::zmtp::{SocketType, Violation};
 ///                           └──────▶ HandshakeFailed
 /// ```
 ///
-/// On `inproc` a connection takes no time to make: both sides hear of `Ready` and `Disconnected`, the one that is bound of
-/// `Listening` and of peers that are turned away, and there is nothing else to tell.
+/// On `inproc` a connection takes no time to make: both sides hear of `Ready` and `Disconnected`, and of types that cannot
+/// be peers; the one that is bound of `Listening` and of peers that it turns away; and there is nothing else to tell.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::{PATIENCE, eventually, within};
 use ferromq::{
-    BindError, Context, Dealer, Message, Overflow, Pair, Pub, Pull, Push, RecvError, Rep, Req, Router, Sub,
-    XPub, XSub,
+    BindError, Context, Dealer, End, Event, Message, Overflow, Pair, Pub, Pull, Push, RecvError, Rep, Req,
+    Router, Sub, Violation, XPub, XSub,
 };
 
 fn numbered(number: u32) -> Message {
@@ -377,4 +377,26 @@ fn a_million_messages_pass_between_threads() {
         }
         sender.join().unwrap();
     });
+}
+
+#[test]
+fn types_that_cannot_be_peers_are_told_so_once() {
+    let ctx = Context::new().unwrap();
+    let publisher = ctx.socket::<Pub>().build().unwrap();
+    let pull = ctx.socket::<Pull>().build().unwrap();
+    let monitors = [publisher.monitor(), pull.monitor()];
+    publisher.connect("inproc://mismatch").unwrap();
+    pull.bind("inproc://mismatch").unwrap();
+    let push = ctx.socket::<Push>().build().unwrap();
+    push.connect("inproc://mismatch").unwrap();
+    push.send("x").unwrap();
+    assert_eq!(pull.recv().unwrap(), "x");
+    for monitor in monitors {
+        let events: Vec<Event> = std::iter::from_fn(|| monitor.try_recv().ok()).collect();
+        let told = events.iter().filter(|event| {
+            let Event::HandshakeFailed { why, .. } = event else { return false };
+            matches!(why, End::Violation(Violation::IncompatibleSocketType { .. }))
+        });
+        assert_eq!(told.count(), 1, "{events:?}");
+    }
 }

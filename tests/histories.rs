@@ -286,7 +286,13 @@ impl World<'_> {
 
     fn visit(&mut self, who: usize, messages: u8, stays: bool) {
         let Some(at) = &self.bound[who] else { return };
-        let mut peer = raw::Peer::dial(at, opposite(&*self.parties[who]));
+        let mut peer = raw::Peer::connect(at);
+        let ready = raw::ready(opposite(&*self.parties[who]));
+        peer.write(&[raw::greeting(3, 1, "NULL"), ready].concat());
+        peer.read(64);
+        if peer.try_frame().is_none() {
+            return; // turned away
+        }
         for n in 0..messages {
             let said = match n % 5 {
                 0 => raw::message(&[b"", b"body"]),

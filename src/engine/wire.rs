@@ -147,8 +147,9 @@ impl Link {
         let Source { origin, dialled, address, setup, shared } = from;
         let (peer, endpoint) = dialled.unzip();
         let host = setup.host.clone();
-        // A PAIR turns most of those away that come to it.
-        let answers = peer.is_none() && setup.config.socket_type == SocketType::Pair;
+        // A PAIR has its one peer, and a ROUTER none other of the same routing id: both may have to turn it away.
+        let turns_away = matches!(setup.config.socket_type, SocketType::Pair | SocketType::Router);
+        let answers = turns_away && peer.is_none();
         let config = Config { answers, ..setup.config.clone() };
         let session = Session::new(&config, host.clone(), peer, now);
         let (outgoing, shared) = (Mutex::default(), shared.clone());

@@ -26,8 +26,7 @@ use crate::zmtp::{PeerInfo, SocketType};
 ///
 /// A peer chooses its id with [`routing_id`](Builder::routing_id), and has it on every connection. Else the router makes
 /// one for each connection, five bytes of which the first is zero. A second peer of the same id is turned away, unless
-/// the router is built with [`handover`](Builder::handover). That peer takes itself for connected until it is
-/// disconnected, tries again, and may lose what it has sent meanwhile: see [`Stats::unconfirmed`](crate::Stats).
+/// the router is built with [`handover`](Builder::handover); it keeps what it has to send, and tries again.
 ///
 /// A message that is a routing id and nothing else is for nobody: it is dropped, and counted as
 /// [`unroutable`](crate::Dropped::unroutable).

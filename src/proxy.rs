@@ -379,7 +379,12 @@ impl<'a> Lane<'a> {
     /// Sends what is held.
     fn send(&mut self, capture: &mut Capture<'_>, context: &mut Context<'_>) -> Result<Poll<()>, ProxyError> {
         let Some(message) = &self.held else { return Ok(Poll::Ready(())) };
-        match self.room.get_or_insert_with(|| self.to.room()).poll_send(message, context) {
+        let sent = match self.to.try_send(message) {
+            // Only who waits takes a place, and needs a waker for it.
+            Err(Refusal::Full) => self.room.get_or_insert_with(|| self.to.room()).poll_send(message, context),
+            result => Poll::Ready(result),
+        };
+        match sent {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(())) => {
                 self.flow.messages += 1;

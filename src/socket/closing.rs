@@ -5,11 +5,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::core::{Core, Phase, State};
+use super::wait::Place;
 use crate::context::Member;
 use crate::error::Closed;
 use crate::message::Message;
 use crate::peer::{Ending, Host};
-use crate::pipe::{Ticket, Wakes};
+use crate::pipe::Wakes;
 
 impl Core {
     /// Sends what is left in the background, until the linger time is over.
@@ -94,8 +95,7 @@ impl Member for Core {
 
     /// Waits until everything is written, then ends all connections and hands back what was not.
     fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
-        let drain = Drain { core: self, ticket: Ticket::default() };
-        let drained = self.engine.block_on(drain, deadline).is_some();
+        let drained = self.engine.block_on(Drain(Place::of_draining(self)), deadline).is_some();
         let ending = if drained { self.farewell() } else { Ending::Abrupt };
         let attachments = std::mem::take(&mut self.lock().attachments);
         for attachment in attachments {
@@ -122,8 +122,7 @@ pub(super) struct Draining<'a> {
 
 impl<'a> Draining<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
-        let drain = core.begin_close().then(|| Drain { core, ticket: Ticket::default() });
-        Self { drain }
+        Self { drain: core.begin_close().then(|| Drain(Place::of_draining(core))) }
     }
 }
 
@@ -132,7 +131,7 @@ impl Future for Draining<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Closed> {
         let Some(drain) = &mut self.drain else { return Poll::Ready(Closed::default()) };
-        let core = drain.core;
+        let core = drain.0.core;
         let drained = Pin::new(drain).poll(context);
         drained.map(|()| {
             self.drain = None;
@@ -145,38 +144,19 @@ impl Future for Draining<'_> {
 
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
-        if let Some(drain) = &self.drain {
-            drain.core.linger();
+        if let Some(Drain(place)) = &self.drain {
+            place.core.linger();
         }
     }
 }
 
 /// Ends when a closed socket has nothing left to send, or nobody to send it to.
-struct Drain<'a> {
-    core: &'a Core,
-    ticket: Ticket,
-}
+struct Drain<'a>(Place<'a>);
 
 impl Future for Drain<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let waker = context.waker().clone();
-        let mut state = this.core.lock();
-        if state.is_finished() {
-            return Poll::Ready(());
-        }
-        let before = state.draining.wait(&mut this.ticket, waker);
-        drop(state);
-        drop(before);
-        Poll::Pending
-    }
-}
-
-impl Drop for Drain<'_> {
-    fn drop(&mut self) {
-        let left = self.core.lock().draining.leave(&mut self.ticket);
-        drop(left);
+        self.0.poll_until(context, |state| state.is_finished().then_some(()))
     }
 }

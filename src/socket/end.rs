@@ -4,12 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::core::{Core, Phase};
-use super::wait::Receiving;
+use super::wait::{Place, Receiving, Room};
 use super::{Kind, Socket};
 use crate::context::Engine;
 use crate::error::Refusal;
 use crate::message::Message;
-use crate::pipe::Ticket;
 
 /// A socket of any type.
 #[derive(Clone, Copy)]
@@ -43,74 +42,23 @@ impl<'a> End<'a> {
 
     /// A place to wait for room.
     pub(crate) fn room(self) -> Room<'a> {
-        Room { core: self.0, ticket: Ticket::default() }
+        Room::new(self.0)
     }
 
     /// Waits until the socket is closed.
     pub(crate) fn closing(self) -> Closing<'a> {
-        Closing { core: self.0, ticket: Ticket::default() }
-    }
-}
-
-/// Waits for room, for one message after the other.
-pub(crate) struct Room<'a> {
-    core: &'a Core,
-    ticket: Ticket,
-}
-
-impl Room<'_> {
-    /// Sends the message, or waits while there is no room for it.
-    pub(crate) fn poll_send(
-        &mut self,
-        message: &Message,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
-        match self.core.try_send(message) {
-            Err(Refusal::Full) => {}
-            result => return Poll::Ready(result),
-        }
-        match self.core.send_or_wait(message, &mut self.ticket, context.waker()) {
-            Err(Refusal::Full) => Poll::Pending,
-            result => Poll::Ready(result),
-        }
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        // All senders are woken together, so there is nothing to pass on.
-        let left = self.core.lock().senders.leave(&mut self.ticket);
-        drop(left);
+        // Those who wait for peers are woken by little else.
+        Closing(Place::of_connecting(self.0))
     }
 }
 
 /// Waits until the socket is closed.
-pub(crate) struct Closing<'a> {
-    core: &'a Core,
-    ticket: Ticket,
-}
+pub(crate) struct Closing<'a>(Place<'a>);
 
 impl Future for Closing<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let waker = context.waker().clone();
-        let mut state = this.core.lock();
-        if state.phase != Phase::Open {
-            return Poll::Ready(());
-        }
-        // Those who wait for peers are woken by little else.
-        let before = state.connecting.wait(&mut this.ticket, waker);
-        drop(state);
-        drop(before);
-        Poll::Pending
-    }
-}
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        let left = self.core.lock().connecting.leave(&mut self.ticket);
-        drop(left);
+        self.0.poll_until(context, |state| (state.phase != Phase::Open).then_some(()))
     }
 }

@@ -36,7 +36,7 @@ pub use self::builder::Builder;
 use self::closing::Draining;
 use self::core::Core;
 pub use self::dealer::Dealer;
-pub(crate) use self::end::{Closing, End, Room};
+pub(crate) use self::end::{Closing, End};
 pub use self::monitor::Monitor;
 pub use self::pair::Pair;
 use self::pattern::Pattern;
@@ -51,8 +51,8 @@ pub use self::router::Router;
 pub use self::stats::{PeerStats, Stats};
 pub use self::sub::Sub;
 pub use self::subscribing::Subscribes;
-pub(crate) use self::wait::Receiving;
 use self::wait::{Attended, Gathering, Sending};
+pub(crate) use self::wait::{Receiving, Room};
 pub use self::watching::Interest;
 pub(crate) use self::watching::{Ready, Watched};
 pub use self::xpub::{XPub, XPubEvent};
@@ -209,9 +209,7 @@ impl<T: Kind> Socket<T> {
     ///
     /// When the time is over, or the socket is closed.
     pub fn wait_connected(&self, peers: usize, timeout: Duration) -> Result<(), WaitError> {
-        let deadline = Instant::now().checked_add(timeout);
-        let connected = Gathering::connected(&self.core, peers);
-        self.core.engine.block_on(connected, deadline).unwrap_or(Err(WaitError::TimedOut))
+        Gathering::connected(&self.core, peers).block(timeout)
     }
 
     /// Waits until at least this many peers are connected. Runs under any executor.

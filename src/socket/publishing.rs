@@ -1,6 +1,6 @@
 //! What PUB and XPUB have in common.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::pattern::Sent;
 use super::pipes::Pipes;
@@ -34,9 +34,7 @@ impl<T: Publishes> Socket<T> {
     ///
     /// When the time is over, or the socket is closed.
     pub fn wait_subscribed(&self, peers: usize, timeout: Duration) -> Result<(), WaitError> {
-        let subscribed = Gathering::subscribed(&self.core, peers);
-        let deadline = Instant::now().checked_add(timeout);
-        self.core.engine.block_on(subscribed, deadline).unwrap_or(Err(WaitError::TimedOut))
+        Gathering::subscribed(&self.core, peers).block(timeout)
     }
 
     /// Waits until at least this many peers have subscribed to something. Runs under any executor.

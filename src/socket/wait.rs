@@ -2,25 +2,47 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, State};
 use super::pattern::Wish;
 use crate::context::{Attendance, left_behind};
 use crate::error::{RecvError, Refusal, RequestError, SendError, WaitError};
 use crate::message::Message;
-use crate::pipe::{Ticket, Wakes};
+use crate::pipe::{Ticket, Waiters, Wakes};
+
+/// Waits for room, for one message after the other.
+pub(crate) struct Room<'a>(Place<'a>);
+
+impl<'a> Room<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        Self(Place::new(core, |state| &mut state.senders))
+    }
+
+    /// Sends the message, or waits while there is no room for it.
+    pub(crate) fn poll_send(
+        &mut self,
+        message: &Message,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
+        let Place { core, ticket, .. } = &mut self.0;
+        match core.send_or_wait(message, ticket, context.waker()) {
+            Err(Refusal::Full) => Poll::Pending,
+            result => Poll::Ready(result),
+        }
+    }
+}
 
 /// Waits for room, and sends.
 pub(super) struct Sending<'a> {
-    core: &'a Core,
+    room: Room<'a>,
     /// Gone once it is sent.
     message: Option<Message>,
-    ticket: Ticket,
 }
 
 impl<'a> Sending<'a> {
     pub(super) fn new(core: &'a Core, message: Message) -> Self {
-        Self { core, message: Some(message), ticket: Ticket::default() }
+        Self { room: Room::new(core), message: Some(message) }
     }
 
     /// Gives up and takes the message back.
@@ -31,13 +53,12 @@ impl<'a> Sending<'a> {
     /// Tries once, and waits if there is no room.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Some(message) = self.message.take() else { return Poll::Ready(Ok(())) };
-        match self.core.send_or_wait(&message, &mut self.ticket, context.waker()) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(Refusal::Full) => {
+        match self.room.poll_send(&message, context) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|reason| SendError::new(message, reason))),
+            Poll::Pending => {
                 self.message = Some(message);
                 Poll::Pending
             }
-            Err(reason) => Poll::Ready(Err(SendError::new(message, reason))),
         }
     }
 }
@@ -47,14 +68,6 @@ impl Future for Sending<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut().poll_send(context)
-    }
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        // All senders are woken together, so there is nothing to pass on.
-        let left = self.core.lock().senders.leave(&mut self.ticket);
-        drop(left);
     }
 }
 
@@ -164,21 +177,26 @@ impl Drop for Asking<'_> {
 
 /// Waits until there are so many peers of some kind.
 pub(super) struct Gathering<'a> {
-    core: &'a Core,
+    place: Place<'a>,
     wanted: usize,
     count: fn(&State) -> usize,
-    ticket: Ticket,
 }
 
 impl<'a> Gathering<'a> {
     /// Waits until so many peers are connected.
     pub(super) fn connected(core: &'a Core, wanted: usize) -> Self {
-        Self { core, wanted, count: |state| state.pipes.stats.peers, ticket: Ticket::default() }
+        Self { place: Place::of_connecting(core), wanted, count: |state| state.pipes.stats.peers }
     }
 
     /// Waits until so many peers have a subscription.
     pub(super) fn subscribed(core: &'a Core, wanted: usize) -> Self {
-        Self { core, wanted, count: |state| state.pattern.subscribers(), ticket: Ticket::default() }
+        Self { place: Place::of_connecting(core), wanted, count: |state| state.pattern.subscribers() }
+    }
+
+    /// Blocks until that is so, for `timeout` at the longest.
+    pub(super) fn block(self, timeout: Duration) -> Result<(), WaitError> {
+        let engine = &self.place.core.engine;
+        engine.block_on(self, Instant::now().checked_add(timeout)).unwrap_or(Err(WaitError::TimedOut))
     }
 }
 
@@ -186,25 +204,58 @@ impl Future for Gathering<'_> {
     type Output = Result<(), WaitError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
+        let Self { place, wanted, count } = &mut *self;
+        place.poll_until(context, |state| match state.phase {
+            Phase::Open => (count(state) >= *wanted).then_some(Ok(())),
+            _ => Some(Err(WaitError::Closed)),
+        })
+    }
+}
+
+/// A place in one of a socket's queues, which is left with it. Only for queues in which all are woken together, so that
+/// who leaves has nothing to pass on.
+pub(super) struct Place<'a> {
+    pub(super) core: &'a Core,
+    queue: fn(&mut State) -> &mut Waiters,
+    ticket: Ticket,
+}
+
+impl<'a> Place<'a> {
+    fn new(core: &'a Core, queue: fn(&mut State) -> &mut Waiters) -> Self {
+        Self { core, queue, ticket: Ticket::default() }
+    }
+
+    /// Among those who wait for peers.
+    pub(super) fn of_connecting(core: &'a Core) -> Self {
+        Self::new(core, |state| &mut state.connecting)
+    }
+
+    /// Among those who wait for everything to be written.
+    pub(super) fn of_draining(core: &'a Core) -> Self {
+        Self::new(core, |state| &mut state.draining)
+    }
+
+    /// Waits here while there is nothing to tell.
+    pub(super) fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        look: impl FnOnce(&State) -> Option<T>,
+    ) -> Poll<T> {
         let waker = context.waker().clone();
-        let mut state = this.core.lock();
-        if state.phase != Phase::Open {
-            return Poll::Ready(Err(WaitError::Closed));
+        let mut state = self.core.lock();
+        if let Some(seen) = look(&state) {
+            return Poll::Ready(seen);
         }
-        if (this.count)(&state) >= this.wanted {
-            return Poll::Ready(Ok(()));
-        }
-        let before = state.connecting.wait(&mut this.ticket, waker);
+        let before = (self.queue)(&mut state).wait(&mut self.ticket, waker);
         drop(state);
         drop(before);
         Poll::Pending
     }
 }
 
-impl Drop for Gathering<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let left = self.core.lock().connecting.leave(&mut self.ticket);
+        let left = (self.queue)(&mut self.core.lock()).leave(&mut self.ticket);
         drop(left);
     }
 }

@@ -155,18 +155,10 @@ impl Core {
             full(&mut state.senders);
         }
         let turn = state.end_turn(result.is_ok());
-        let errands = state.pipes.take_errands();
-        let left_behind = errands.is_none() || state.pipes.is_dirty();
-        let watch = state.begins_watch();
-        drop(state);
-        if let Some(errands) = errands {
-            errands.run();
-        }
-        if left_behind {
+        let dirty = state.pipes.is_dirty();
+        let pumped = self.release(state);
+        if dirty || !pumped {
             left_behind::note(&self.this);
-        }
-        if watch {
-            self.watch();
         }
         if let Some(wakes) = turn {
             wakes.wake();
@@ -204,6 +196,7 @@ impl Core {
         let done = !matches!(result, Err(RecvError::Empty));
         tell(&mut state.receivers, done);
         let turn = state.end_turn(done);
+        // As in `release`, but for the watch: whoever receives leaves nothing to be written.
         let errands = state.pipes.take_errands();
         drop(state);
         if let Some(errands) = errands {
@@ -224,21 +217,9 @@ impl Core {
         }
         let State { pattern, pipes, .. } = &mut *state;
         pattern.obey(pipes, wish);
-        let turn = state.end_turn(true);
-        let mut wakes = Wakes::default();
+        let mut wakes = state.end_turn(true).unwrap_or_default();
         state.resubscribed(&mut wakes);
-        let errands = state.pipes.take_errands();
-        let watch = state.begins_watch();
-        drop(state);
-        if let Some(errands) = errands {
-            errands.run();
-        }
-        if watch {
-            self.watch();
-        }
-        if let Some(wakes) = turn {
-            wakes.wake();
-        }
+        self.release(state);
         wakes.wake();
         true
     }
@@ -414,6 +395,23 @@ impl Core {
         Arc::new(Setup { host: this, options: self.options.clone(), config })
     }
 
+    /// Releases the lock, and does what could not be done under it. Tells whether there were errands.
+    #[inline(always)] // merely inlined it costs each `send` more than it does
+    fn release(&self, mut state: Locked<'_>) -> bool {
+        let errands = state.pipes.take_errands();
+        let watch = state.begins_watch();
+        drop(state);
+        let any = errands.is_some();
+        if let Some(errands) = errands {
+            errands.run();
+        }
+        if watch {
+            self.watch();
+        }
+        any
+    }
+
+    #[cold]
     fn watch(&self) {
         if let Some(this) = self.this.upgrade() {
             self.engine.watch(this);
@@ -429,15 +427,7 @@ impl Core {
         let result = change(&mut state, &mut wakes);
         state.tell_dropped(&mut wakes);
         state.pipes.defer(false);
-        let errands = state.pipes.take_errands();
-        let watch = state.begins_watch();
-        drop(state);
-        if let Some(errands) = errands {
-            errands.run();
-        }
-        if watch {
-            self.watch();
-        }
+        self.release(state);
         (result, wakes)
     }
 }

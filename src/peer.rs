@@ -60,7 +60,8 @@ pub(crate) trait Host: Send + Sync {
     /// Writes the batches that nobody else may write.
     fn flush(&self);
 
-    /// As [`Host::flush`]. False if there was nothing, and the socket need not be looked at until it asks for it again.
+    /// As [`Host::flush`]; where there is nothing to write, it has unused memory given back. False if the socket need not
+    /// be looked at until it asks for it again.
     fn look(&self) -> bool;
 
     /// Whether a closed socket has nothing left to send, or nobody to send it to; if not, the waker is called when that

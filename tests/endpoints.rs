@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use common::{DeadPort, PATIENCE, eventually, pair, raw, within};
+use common::{DeadPort, PATIENCE, assert_joined, eventually, pair, raw, within};
 use ferromq::{BindError, Context, DetachError, Endpoint, Message, Pull, Push, RecvError, Refusal, Socket};
 
 fn push(ctx: &Context) -> Socket<Push> {
@@ -15,13 +15,6 @@ fn push(ctx: &Context) -> Socket<Push> {
 
 fn pull(ctx: &Context) -> Socket<Pull> {
     ctx.socket::<Pull>().reconnect_interval(Duration::from_millis(10)).build().unwrap()
-}
-
-/// Checks that what one sends the other receives.
-#[track_caller]
-fn assert_joined(push: &Socket<Push>, pull: &Socket<Pull>) {
-    push.send_timeout("are we joined?", PATIENCE).unwrap();
-    assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "are we joined?");
 }
 
 fn port_of(endpoint: &Endpoint) -> u16 {

@@ -11,7 +11,7 @@ use common::raw::{
     COMMAND, Frame, LONG, MORE, Peer, SIGNATURE, command, frame, greeting, long_frame, message, property,
     ready,
 };
-use common::{PATIENCE, eventually, raw, within};
+use common::{PATIENCE, eventually, raw, resident, within};
 use ferromq::{Context, Message, Pull, Push, RecvError, Socket};
 
 /// Well below the handshake timeout, so that who is dropped by then was not dropped by it.
@@ -605,12 +605,6 @@ fn thousands_of_connections_that_are_reset_at_once_do_no_harm() {
         let files = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         eventually("their files are closed", || files() < 500);
     });
-}
-
-/// Bytes of memory this process has in use, or zero where that is not easily known.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
 /// Writes until all is written, or until the other side has hung up or no longer reads.

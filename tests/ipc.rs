@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, blocked, eventually, within};
+use common::{PATIENCE, assert_joined, blocked, eventually, within};
 use ferromq::{
     BindError, ConnectError, Context, Endpoint, EndpointError, Message, Pull, Push, SendError, Socket,
 };
@@ -76,13 +76,6 @@ fn push(ctx: &Context) -> Socket<Push> {
 
 fn pull(ctx: &Context) -> Socket<Pull> {
     ctx.socket::<Pull>().build().unwrap()
-}
-
-/// Checks that what one sends the other receives.
-#[track_caller]
-fn assert_joined(push: &Socket<Push>, pull: &Socket<Pull>) {
-    push.send_timeout("are we joined?", PATIENCE).unwrap();
-    assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "are we joined?");
 }
 
 #[track_caller]

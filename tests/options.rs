@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DeadPort, PATIENCE, Rng, eventually, pair, raw, within};
+use common::{DeadPort, PATIENCE, Rng, eventually, pair, raw, resident, within};
 use ferromq::{
     BuildError, Context, ContextError, Keepalive, Message, Pull, Push, RecvError, Refusal, Socket,
 };
@@ -206,12 +206,6 @@ fn a_peer_that_only_declares_a_huge_message_costs_no_memory() {
         let grown = resident().saturating_sub(before);
         assert!(grown < 64 << 20, "twenty declared terabytes cost {grown} bytes");
     });
-}
-
-/// Bytes of memory this process has in use, or zero where that is not easily known.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
 #[test]

@@ -30,8 +30,7 @@ fn publisher(ctx: &Context, overflow: Overflow, mark: usize) -> (Socket<Pub>, En
 fn subscriber(at: &Endpoint, topic: &[u8]) -> raw::Peer {
     let mut peer = raw::Peer::dial(at, "SUB");
     peer.write(&raw::subscribe(topic));
-    peer.ping(b"sync");
-    peer.expect_pong(b"sync");
+    peer.sync();
     peer
 }
 

@@ -37,13 +37,6 @@ fn expect(peer: &mut raw::Peer, command: &[u8]) {
     assert_eq!(peer.read(command.len()), command);
 }
 
-/// Has a peer by hand show that all it said before has been taken in.
-#[track_caller]
-fn sync(peer: &mut raw::Peer) {
-    peer.ping(b"sync");
-    peer.expect_pong(b"sync");
-}
-
 #[test]
 fn the_first_part_decides_by_its_beginning() {
     within(PATIENCE, || {
@@ -144,8 +137,8 @@ fn the_publisher_forgets_a_topic_of_a_peer_at_its_first_cancel() {
         publisher.wait_subscribed(2, PATIENCE).unwrap();
         // Ends before it began, twice, and once more: nothing goes below zero.
         one.write(&[raw::cancel(b"none"), raw::cancel(b"A"), raw::cancel(b"A"), raw::cancel(b"A")].concat());
-        sync(&mut one);
-        sync(&mut other);
+        one.sync();
+        other.sync();
         publisher.send("A").unwrap();
         publisher.send("Z").unwrap();
         assert_eq!(one.single(), b"Z");
@@ -277,9 +270,9 @@ fn publishers_understand_both_ways_to_subscribe_from_everybody() {
                 publisher.send([&topic[..], b"!"].concat()).unwrap();
                 assert_eq!(peer.single().len(), len + 1);
                 peer.write(&off);
-                sync(&mut peer);
+                peer.sync();
                 publisher.send([&topic[..], b"!"].concat()).unwrap();
-                sync(&mut peer);
+                peer.sync();
                 drop(peer);
                 eventually("it is gone", || publisher.stats().peers == 0);
             }
@@ -298,20 +291,20 @@ fn odd_forms_of_subscriptions_do_no_harm() {
         peer.write(b"\x00\x01\x02"); // neither on nor off
         peer.write(b"\x01\x02\x01A\x00\x02\x01B"); // two in one message
         peer.send(&[b"data", b"of two parts"]);
-        sync(&mut peer);
+        peer.sync();
         publisher.wait_subscribed(1, PATIENCE).unwrap();
         for message in ["A", "B", "C"] {
             publisher.send(message).unwrap();
         }
         assert_eq!((peer.single(), peer.single()), (b"A".to_vec(), b"B".to_vec()));
         peer.write(b"\x00\x01\x01"); // all
-        sync(&mut peer);
+        peer.sync();
         publisher.send("C").unwrap();
         assert_eq!(peer.single(), b"C");
         peer.write(b"\x00\x01\x00"); // and not all
-        sync(&mut peer);
+        peer.sync();
         publisher.send("C").unwrap();
-        sync(&mut peer);
+        peer.sync();
         let stats = publisher.stats();
         assert_eq!((stats.received, stats.discarded), (3, 3), "messages are counted and not their parts");
     });
@@ -484,7 +477,7 @@ fn very_long_topics_and_very_many_of_them_are_no_burden() {
         }
         let flood: Vec<u8> = (0..50_000_u32).flat_map(|n| raw::subscribe(&n.to_be_bytes())).collect();
         peer.write(&flood);
-        sync(&mut peer);
+        peer.sync();
         publisher.send(vec![b'x'; 100_000]).unwrap();
         assert_eq!(peer.single().len(), 100_000, "once, whatever the number of its topics");
         publisher.send(49_999_u32.to_be_bytes().to_vec()).unwrap();

@@ -26,13 +26,6 @@ fn message(parts: &[&'static str]) -> Message {
     parts.iter().map(|part| bytes::Bytes::from(*part)).collect()
 }
 
-/// Has a peer by hand show that all it said before has been taken in.
-#[track_caller]
-fn sync(peer: &mut raw::Peer) {
-    peer.ping(b"sync");
-    peer.expect_pong(b"sync");
-}
-
 #[test]
 fn envelopes_of_any_depth_are_kept_and_put_back() {
     within(PATIENCE, || {
@@ -68,7 +61,7 @@ fn what_is_no_question_is_thrown_away_and_the_next_is_served() {
         peer.send(&[b"A", b"B"]);
         peer.send(&[b""]);
         peer.send(&[b"A", b""]);
-        sync(&mut peer);
+        peer.sync();
         assert_eq!(rep.try_recv(), Err(RecvError::Empty));
         assert_eq!(rep.try_send("!").unwrap_err().reason(), Refusal::OutOfTurn);
         peer.send(&[b"", b"good"]);
@@ -113,7 +106,7 @@ fn questions_of_one_peer_are_answered_in_order_and_those_of_many_in_turn() {
             for n in 0..3 {
                 peer.send(&[b"", format!("{name}{n}").as_bytes()]);
             }
-            sync(peer);
+            peer.sync();
         }
         let mut served = Vec::new();
         for _ in 0..6 {
@@ -194,7 +187,7 @@ fn an_answer_does_not_go_out_on_another_connection_than_its_question_came_on() {
         let mut peer = raw::Peer::answer(&listener, "REQ");
         eventually("it is back", || rep.stats().reconnects == 1);
         peer.send(&[b"", b"third"]);
-        sync(&mut peer);
+        peer.sync();
         rep.send("to the first").unwrap();
         assert_eq!(next(&rep), "second");
         rep.send("to the second").unwrap();

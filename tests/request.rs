@@ -49,13 +49,6 @@ fn parts(parts: &[&str]) -> Vec<Vec<u8>> {
     parts.iter().map(|part| part.as_bytes().to_vec()).collect()
 }
 
-/// Has a peer by hand show that all it said before has been taken in.
-#[track_caller]
-fn sync(peer: &mut raw::Peer) {
-    peer.ping(b"sync");
-    peer.expect_pong(b"sync");
-}
-
 #[test]
 fn questions_and_answers_have_any_number_of_parts() {
     within(PATIENCE, || {
@@ -141,7 +134,7 @@ fn only_the_peer_that_was_asked_can_answer() {
         req.wait_connected(2, PATIENCE).unwrap();
         for peer in &mut peers {
             peer.send(&[b"", b"unasked"]);
-            sync(peer);
+            peer.sync();
         }
         assert_eq!(req.try_recv(), Err(RecvError::OutOfTurn));
         for _ in 0..2 {
@@ -152,11 +145,11 @@ fn only_the_peer_that_was_asked_can_answer() {
             peers[1].0.set_read_timeout(Some(PATIENCE)).unwrap();
             assert_eq!(peers[asked].message().unwrap(), parts(&["", "?"]));
             peers[1 - asked].send(&[b"", b"not asked"]);
-            sync(&mut peers[1 - asked]);
+            peers[1 - asked].sync();
             assert_eq!(req.try_recv(), Err(RecvError::Empty));
             peers[asked].send(&[b"", b"right"]);
             peers[asked].send(&[b"", b"and a second answer"]);
-            sync(&mut peers[asked]);
+            peers[asked].sync();
             assert_eq!(recv(&req), "right");
             assert_eq!(req.try_recv(), Err(RecvError::OutOfTurn));
         }
@@ -457,7 +450,7 @@ fn a_correlated_question_has_a_number_that_its_answer_repeats() {
             assert_ne!(last.as_ref(), Some(&question[0]));
             if let Some(last) = &last {
                 peer.send(&[last, b"", b"stale"]);
-                sync(&mut peer);
+                peer.sync();
             }
             assert_eq!(req.try_recv(), Err(RecvError::Empty));
             peer.send(&[&question[0], b"", b"!"]);

@@ -59,13 +59,6 @@ fn next(router: &Socket<Router>) -> Message {
     router.recv_timeout(PATIENCE).unwrap()
 }
 
-/// Has a peer by hand show that all it said before has been taken in.
-#[track_caller]
-fn sync(peer: &mut raw::Peer) {
-    peer.ping(b"sync");
-    peer.expect_pong(b"sync");
-}
-
 /// A large message for a routing id.
 fn large(id: &str) -> Message {
     Message::from([id.as_bytes(), &[0; 50_000]])
@@ -416,7 +409,7 @@ fn peers_take_turns_both_ways() {
             let mut peers: Vec<_> = [b"a", b"b", b"c"].map(|id| identified(at, id)).into();
             for peer in &mut peers {
                 (0..3_u8).for_each(|n| peer.send(&[&[n]]));
-                sync(peer);
+                peer.sync();
             }
             let order: Vec<_> = (0..9)
                 .map(

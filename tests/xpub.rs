@@ -47,18 +47,11 @@ fn expect(xpub: &Socket<XPub>, events: &[XPubEvent]) {
     assert_eq!(came, events);
 }
 
-/// Has a peer by hand show that all it said before has been taken in.
-#[track_caller]
-fn sync(peer: &mut raw::Peer) {
-    peer.ping(b"sync");
-    peer.expect_pong(b"sync");
-}
-
 /// Has a peer by hand say something, and waits until that is taken in.
 #[track_caller]
 fn say(peer: &mut raw::Peer, what: &[&[u8]]) {
     peer.write(&what.concat());
-    sync(peer);
+    peer.sync();
 }
 
 fn two_subscribers(verbosity: Verbosity) -> Vec<XPubEvent> {

@@ -35,3 +35,16 @@ pub fn link<A: Kind, B: Kind>(bound: &Socket<A>, dialling: &Socket<B>) -> Endpoi
     dialling.wait_connected(others, PATIENCE).unwrap();
     at
 }
+
+/// Checks that what one sends the other receives.
+#[track_caller]
+pub fn assert_joined(push: &Socket<Push>, pull: &Socket<Pull>) {
+    push.send_timeout("are we joined?", PATIENCE).unwrap();
+    assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "are we joined?");
+}
+
+/// Bytes of memory this process has in use, or zero where that is not easily known.
+pub fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}

@@ -214,6 +214,13 @@ impl Peer {
         assert_eq!(self.frame(), Frame { flags: COMMAND, body: expected });
     }
 
+    /// Waits until all it has said before is taken in.
+    #[track_caller]
+    pub fn sync(&mut self) {
+        self.ping(b"sync");
+        self.expect_pong(b"sync");
+    }
+
     /// Waits for the other side to hang up. Whatever it still says is read and left unread by anybody.
     #[track_caller]
     pub fn expect_closed(&mut self, deadline: Duration) {

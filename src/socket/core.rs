@@ -1,15 +1,16 @@
 //! [`Core`]: the state of a socket, one lock around it, and what is done once the lock is released.
 
 use std::io;
-use std::sync::{Arc, Mutex, Weak};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
 
 use super::feed::{Feed, Feeds};
+use super::gauge::Gauge;
 use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
-use super::readiness::{Gauge, Locked};
 use super::stats::{PeerStats, Stats};
 use crate::context::{self, Caller, Engine, Hub, Setup, left_behind};
 use crate::endpoint::{Address, Endpoint, Inproc};
@@ -226,7 +227,7 @@ impl Core {
 
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked::new(lock(&self.state))
+        Locked(lock(&self.state))
     }
 
     /// Whether the socket still does what it is asked to.
@@ -550,6 +551,35 @@ impl State {
         if let Some(peer) = self.pipes.peers.get_mut(peer) {
             peer.dialled = false;
             peer.forsaken = true;
+        }
+    }
+}
+
+/// The state of a socket, locked. Whatever was done to it, the descriptors of those who watch say the truth when the lock is
+/// released.
+pub(super) struct Locked<'a>(MutexGuard<'a, State>);
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    #[inline]
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.0
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.gauges.is_empty() {
+            self.0.show_gauges();
         }
     }
 }

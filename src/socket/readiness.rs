@@ -1,14 +1,13 @@
 //! [`Readiness`]: a socket as a file descriptor, for the event loops of others.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::ops::{Deref, DerefMut};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
-use super::core::{Core, State};
-use super::watching::Interest;
+use super::core::Core;
+use super::gauge::{Gauge, Line};
+use super::interest::Interest;
 use super::{Kind, Socket};
 use crate::context::Attendance;
 
@@ -68,7 +67,7 @@ impl<T: Kind> Socket<T> {
     pub fn readiness(&self, interest: Interest) -> io::Result<Readiness> {
         let line = Arc::new(Line::new()?);
         // It is shown for the first time when the lock is released.
-        self.core.lock().gauges.push(Gauge { line: line.clone(), interest, raised: false });
+        self.core.lock().gauges.push(Gauge::new(line.clone(), interest));
         let attendance = self.core.engine.attendance();
         Ok(Readiness { core: Arc::downgrade(&self.core), line, _attendance: attendance })
     }
@@ -90,7 +89,7 @@ impl Drop for Readiness {
     fn drop(&mut self) {
         // A socket that is gone was closed before, and has raised it for good.
         if let Some(core) = self.core.upgrade() {
-            core.lock().gauges.retain(|gauge| !Arc::ptr_eq(&gauge.line, &self.line));
+            core.lock().gauges.retain(|gauge| !gauge.is_of(&self.line));
         }
     }
 }
@@ -101,92 +100,9 @@ impl fmt::Debug for Readiness {
     }
 }
 
-/// A stream from us to us, which holds one octet while it is raised.
-struct Line {
-    reader: UnixStream,
-    writer: UnixStream,
-}
-
-impl Line {
-    fn new() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer })
-    }
-}
-
-/// A [`Line`] as its socket keeps it.
-pub(super) struct Gauge {
-    line: Arc<Line>,
-    interest: Interest,
-    raised: bool,
-}
-
-impl Gauge {
-    fn show(&mut self, ready: bool) {
-        if ready == self.raised {
-            return;
-        }
-        let changed =
-            if ready { (&self.line.writer).write(&[1]) } else { (&self.line.reader).read(&mut [0]) };
-        match changed {
-            Ok(_) => self.raised = ready,
-            // Somebody has read what was not theirs.
-            Err(error) if !ready && error.kind() == io::ErrorKind::WouldBlock => self.raised = false,
-            // It is tried again whenever the lock is released.
-            Err(error) => log::error!("cannot tell whether a socket is ready: {error}"),
-        }
-    }
-}
-
-/// The state of a socket, locked. Whatever was done to it, the descriptors of those who watch say the truth when the lock is
-/// released.
-pub(super) struct Locked<'a>(MutexGuard<'a, State>);
-
-impl<'a> Locked<'a> {
-    #[inline]
-    pub(super) fn new(state: MutexGuard<'a, State>) -> Self {
-        Self(state)
-    }
-}
-
-impl Deref for Locked<'_> {
-    type Target = State;
-
-    #[inline]
-    fn deref(&self) -> &State {
-        &self.0
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.0
-    }
-}
-
-impl Drop for Locked<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.0.gauges.is_empty() {
-            self.0.show_gauges();
-        }
-    }
-}
-
-impl State {
-    #[cold]
-    fn show_gauges(&mut self) {
-        let mut gauges = std::mem::take(&mut self.gauges);
-        gauges.iter_mut().for_each(|gauge| gauge.show(self.ready(gauge.interest).is_any()));
-        self.gauges = gauges;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::Duration;

@@ -4,63 +4,28 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::core::{Core, Phase, State};
+use super::interest::{Interest, Ready};
 use super::{Kind, Socket};
 use crate::context::{Context, Engine};
 use crate::pipe::Ticket;
-
-/// What to watch a socket, or another file descriptor, for.
-///
-/// It is [`READABLE`](Self::READABLE), [`WRITABLE`](Self::WRITABLE) or [`BOTH`](Self::BOTH). There is no interest in nothing:
-/// what is not to be watched is [removed](crate::Poller::remove).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Interest {
-    readable: bool,
-    writable: bool,
-}
-
-impl Interest {
-    /// `recv` would have something to tell: a message or, for a REQ, that the peer it asked is lost.
-    pub const READABLE: Self = Self { readable: true, writable: false };
-    /// `send` would take a message.
-    pub const WRITABLE: Self = Self { readable: false, writable: true };
-    /// Both, each for itself.
-    pub const BOTH: Self = Self { readable: true, writable: true };
-
-    /// Whether this includes [`READABLE`](Self::READABLE).
-    pub fn is_readable(self) -> bool {
-        self.readable
-    }
-
-    /// Whether this includes [`WRITABLE`](Self::WRITABLE).
-    pub fn is_writable(self) -> bool {
-        self.writable
-    }
-}
-
-/// What a socket is ready for, of what somebody is interested in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ready {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    pub(crate) closed: bool,
-}
-
-impl Ready {
-    /// Whether there is anything to tell.
-    pub(crate) fn is_any(self) -> bool {
-        self.readable || self.writable
-    }
-}
 
 impl State {
     /// A closed socket is ready for everything: every call returns at once, with an error that says so.
     pub(super) fn ready(&self, interest: Interest) -> Ready {
         let closed = self.phase != Phase::Open;
         Ready {
-            readable: interest.readable && (closed || self.pattern.can_recv()),
-            writable: interest.writable && (closed || self.pattern.can_send(&self.pipes)),
+            readable: interest.is_readable() && (closed || self.pattern.can_recv()),
+            writable: interest.is_writable() && (closed || self.pattern.can_send(&self.pipes)),
             closed,
         }
+    }
+
+    /// Has the descriptors of those who watch say the truth.
+    #[cold]
+    pub(super) fn show_gauges(&mut self) {
+        let mut gauges = std::mem::take(&mut self.gauges);
+        gauges.iter_mut().for_each(|gauge| gauge.show(self.ready(gauge.interest).is_any()));
+        self.gauges = gauges;
     }
 }
 

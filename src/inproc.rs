@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use crate::endpoint::{Endpoint, Inproc};
 use crate::engine::{Handle, Setup};
 use crate::lock::lock;
@@ -292,7 +294,7 @@ impl Link {
     }
 
     fn address(&self) -> Endpoint {
-        Endpoint::from(self.name.clone())
+        Endpoint::from_inproc(self.name.clone())
     }
 
     fn host(&self, end: usize) -> &dyn Host {
@@ -303,7 +305,7 @@ impl Link {
     fn info(&self, end: usize) -> PeerInfo {
         let config = &self.ends[end].setup.config;
         let told = config.socket_type.tells_identity();
-        let identity = if told { config.identity.clone() } else { bytes::Bytes::new() };
+        let identity = if told { config.identity.clone() } else { Bytes::new() };
         PeerInfo { socket_type: config.socket_type, identity, minor: 1 }
     }
 
@@ -352,7 +354,7 @@ fn complain(name: &Inproc, ends: &[Caller; 2]) {
         let (ours, theirs) = (types[end], types[1 - end]);
         let why = Violation::IncompatibleSocketType { ours, theirs };
         log::warn!("inproc://{name}: {why}");
-        let at = Endpoint::from(name.clone());
+        let at = Endpoint::from_inproc(name.clone());
         let failed = || {
             let endpoint = (end == DIALLED).then(|| at.clone());
             let peer = Remote { endpoint, address: Some(at.clone()), ..Remote::default() };

@@ -83,6 +83,11 @@ impl Endpoint {
         Self(Address::Ipc(at))
     }
 
+    /// The endpoint of a name within a context.
+    pub(crate) fn from_inproc(name: Inproc) -> Self {
+        Self(Address::Inproc(name))
+    }
+
     /// What the endpoint is on its transport.
     pub(crate) fn address(&self) -> &Address {
         &self.0
@@ -111,12 +116,6 @@ impl Endpoint {
 impl From<SocketAddr> for Endpoint {
     fn from(addr: SocketAddr) -> Self {
         Self::from_addr(addr)
-    }
-}
-
-impl From<Inproc> for Endpoint {
-    fn from(name: Inproc) -> Self {
-        Self(Address::Inproc(name))
     }
 }
 

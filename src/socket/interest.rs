@@ -2,7 +2,8 @@
 
 /// What to watch a socket, or another file descriptor, for.
 ///
-/// There is no interest in nothing: what is not to be watched is [removed](crate::Poller::remove).
+/// It is [`READABLE`](Self::READABLE), [`WRITABLE`](Self::WRITABLE) or [`BOTH`](Self::BOTH). There is no interest in nothing:
+/// what is not to be watched is [removed](crate::Poller::remove).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interest {
     readable: bool,

@@ -104,12 +104,12 @@ impl Monitor {
     ///
     /// When no event will come any more.
     pub fn recv_async(&self) -> impl Future<Output = Result<Event, MonitorError>> + Send + Unpin {
-        Watching { monitor: self, ticket: Ticket::default() }
+        Hearing { monitor: self, ticket: Ticket::default() }
     }
 
     fn recv_by(&self, deadline: Option<Instant>) -> Result<Event, MonitorError> {
-        let watching = Watching { monitor: self, ticket: Ticket::default() };
-        self.engine.sleep_on(watching, deadline).unwrap_or(Err(MonitorError::TimedOut))
+        let hearing = Hearing { monitor: self, ticket: Ticket::default() };
+        self.engine.sleep_on(hearing, deadline).unwrap_or(Err(MonitorError::TimedOut))
     }
 }
 
@@ -141,12 +141,12 @@ impl fmt::Debug for Monitor {
 ///
 /// It leaves the reactor to those who have an interest in its speed. The I/O thread looks in every few milliseconds,
 /// which is soon enough, and the turns of those who send and receive are not disturbed.
-struct Watching<'a> {
+struct Hearing<'a> {
     monitor: &'a Monitor,
     ticket: Ticket,
 }
 
-impl Future for Watching<'_> {
+impl Future for Hearing<'_> {
     type Output = Result<Event, MonitorError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -161,7 +161,7 @@ impl Future for Watching<'_> {
     }
 }
 
-impl Drop for Watching<'_> {
+impl Drop for Hearing<'_> {
     fn drop(&mut self) {
         self.monitor.feed.leave(&mut self.ticket);
     }

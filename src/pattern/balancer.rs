@@ -92,8 +92,8 @@ impl Balancer {
         self.lost.retain(|lost| *lost != peer);
     }
 
-    /// How many messages wait for a peer with room.
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many messages are accepted and with no peer: they wait for one with room.
+    pub(crate) fn homeless(&self) -> usize {
         self.returned.len()
     }
 
@@ -264,6 +264,6 @@ mod tests {
         assert!(!balancer.send(&mut pipes, &"d".into()), "and not for four");
         balancer.join(&mut pipes, other);
         assert_eq!(pipes.queues[&other], ["a", "b", "c"].map(Message::from));
-        assert_eq!(balancer.waiting(), 0);
+        assert_eq!(balancer.homeless(), 0);
     }
 }

@@ -40,7 +40,7 @@ impl Core {
 
 impl State {
     pub(super) fn is_drained(&self) -> bool {
-        self.pattern.waiting() == 0 && self.pipes.queued() == 0
+        self.pattern.homeless() == 0 && self.pipes.queued() == 0
     }
 
     /// Whether there is nothing left to send, or nobody it could go to.

@@ -238,7 +238,7 @@ impl Core {
     pub(crate) fn stats(&self) -> Stats {
         let state = self.lock();
         Stats {
-            queued: (state.pipes.queued() + state.pattern.waiting()) as u64,
+            queued: (state.pipes.queued() + state.pattern.homeless()) as u64,
             waiting: state.pipes.waiting() as u64,
             ..state.pipes.stats
         }

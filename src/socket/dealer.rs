@@ -90,8 +90,8 @@ impl Pattern for Dealing {
         self.outgoing.leave(peer);
     }
 
-    fn waiting(&self) -> usize {
-        self.outgoing.waiting()
+    fn homeless(&self) -> usize {
+        self.outgoing.homeless()
     }
 
     fn drain(&mut self) -> Vec<Message> {

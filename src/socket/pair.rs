@@ -107,8 +107,8 @@ impl Pattern for Pairing {
         self.leave(peer);
     }
 
-    fn waiting(&self) -> usize {
-        self.outgoing.waiting()
+    fn homeless(&self) -> usize {
+        self.outgoing.homeless()
     }
 
     fn drain(&mut self) -> Vec<Message> {

@@ -82,7 +82,7 @@ pub(crate) trait Pattern: Send {
     fn gone(&mut self, _peer: Id) {}
 
     /// How many messages are accepted and with no peer.
-    fn waiting(&self) -> usize {
+    fn homeless(&self) -> usize {
         0
     }
 

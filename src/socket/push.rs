@@ -53,8 +53,8 @@ impl Pattern for Balancing {
         self.0.leave(peer);
     }
 
-    fn waiting(&self) -> usize {
-        self.0.waiting()
+    fn homeless(&self) -> usize {
+        self.0.homeless()
     }
 
     fn drain(&mut self) -> Vec<Message> {

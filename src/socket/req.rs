@@ -312,9 +312,9 @@ impl Pattern for Requesting {
     fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
         self.lost.retain(|lost| *lost != peer);
         self.rotation.join(peer);
-        if let State::Homeless(_) = self.state {
-            let State::Homeless(request) = std::mem::replace(&mut self.state, State::Idle) else { return };
-            self.place(pipes, request);
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Homeless(request) => self.place(pipes, request),
+            other => self.state = other,
         }
     }
 
@@ -345,7 +345,7 @@ impl Pattern for Requesting {
         self.lost.retain(|lost| *lost != peer);
     }
 
-    fn waiting(&self) -> usize {
+    fn homeless(&self) -> usize {
         usize::from(matches!(self.state, State::Homeless(_)))
     }
 

@@ -79,6 +79,54 @@ pub const LEGAL: [Row; 12] = [
 /// Every type of socket.
 pub const TYPES: [SocketType; 11] = [Pair, Pub, Sub, Req, Rep, Dealer, Router, Pull, Push, XPub, XSub];
 
+/// The tests of a matrix: all pairs in groups that run side by side, those that talk and those that refuse each other.
+macro_rules! groups {
+    ($talk:ident, $refuse:ident) => {
+        use ferromq::SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+
+        #[test]
+        fn pair_and_pipeline() {
+            $talk(&[Pair, Push, Pull]);
+        }
+
+        #[test]
+        fn request_and_reply() {
+            $talk(&[Req, Rep]);
+        }
+
+        #[test]
+        fn dealer_and_router() {
+            $talk(&[Dealer, Router]);
+        }
+
+        #[test]
+        fn publish_and_subscribe() {
+            $talk(&[Pub, XPub]);
+        }
+
+        #[test]
+        fn subscribe_and_publish() {
+            $talk(&[Sub, XSub]);
+        }
+
+        #[test]
+        fn strangers_of_pair_and_pipeline() {
+            $refuse(&[Pair, Push, Pull]);
+        }
+
+        #[test]
+        fn strangers_of_request_and_reply() {
+            $refuse(&[Req, Rep, Dealer, Router]);
+        }
+
+        #[test]
+        fn strangers_of_publish_and_subscribe() {
+            $refuse(&[Pub, Sub, XPub, XSub]);
+        }
+    };
+}
+pub(crate) use groups;
+
 /// The row of a pair, and whether it names the left one second.
 pub fn legal(left: SocketType, right: SocketType) -> Option<(&'static Row, bool)> {
     LEGAL.iter().find_map(|row| match (row.first, row.second) {

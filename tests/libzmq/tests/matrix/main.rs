@@ -36,42 +36,4 @@ fn refuse(ours: &'static [SocketType]) {
     });
 }
 
-#[test]
-fn pair_and_pipeline() {
-    talk(&[SocketType::Pair, SocketType::Push, SocketType::Pull]);
-}
-
-#[test]
-fn request_and_reply() {
-    talk(&[SocketType::Req, SocketType::Rep]);
-}
-
-#[test]
-fn dealer_and_router() {
-    talk(&[SocketType::Dealer, SocketType::Router]);
-}
-
-#[test]
-fn publish_and_subscribe() {
-    talk(&[SocketType::Pub, SocketType::XPub]);
-}
-
-#[test]
-fn subscribe_and_publish() {
-    talk(&[SocketType::Sub, SocketType::XSub]);
-}
-
-#[test]
-fn strangers_of_pair_and_pipeline() {
-    refuse(&[SocketType::Pair, SocketType::Push, SocketType::Pull]);
-}
-
-#[test]
-fn strangers_of_request_and_reply() {
-    refuse(&[SocketType::Req, SocketType::Rep, SocketType::Dealer, SocketType::Router]);
-}
-
-#[test]
-fn strangers_of_publish_and_subscribe() {
-    refuse(&[SocketType::Pub, SocketType::Sub, SocketType::XPub, SocketType::XSub]);
-}
+pairs::groups!(talk, refuse);

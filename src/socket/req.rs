@@ -159,7 +159,7 @@ enum State {
 }
 
 impl Requesting {
-    /// Whom a new request goes to, if the socket may send one.
+    /// Whether it is the turn of the socket to send.
     fn may_send(&self) -> bool {
         matches!(self.state, State::Idle) || self.relaxed
     }

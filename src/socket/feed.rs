@@ -127,7 +127,9 @@ impl Feeds {
         let Some((last, others)) = self.feeds.split_last() else { return };
         let event = event();
         others.iter().filter_map(Weak::upgrade).for_each(|feed| feed.push(event.clone(), wakes));
-        last.upgrade().into_iter().for_each(|feed| feed.push(event.clone(), wakes));
+        if let Some(feed) = last.upgrade() {
+            feed.push(event, wakes);
+        }
     }
 
     /// So much has been dropped: tells of what is new, but not too often.

@@ -289,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn the_subscription_to_everything_outlives_any_number_of_others() {
+        let (a, _) = peers();
+        let mut subscriptions = Subscriptions::default();
+        let topic = |n: u8| [b"topic."[..].to_vec(), vec![n]].concat();
+        subscriptions.add(a, b"");
+        (0..200).for_each(|n| _ = subscriptions.add(a, &topic(n)));
+        (0..200).for_each(|n| assert_eq!(subscriptions.remove(a, &topic(n)), Removed::Last));
+        assert_eq!(matching(&subscriptions, b"A"), [a]);
+        assert_eq!(subscriptions.take(a), [(b"".to_vec(), true)]);
+    }
+
+    #[test]
     fn interests_are_counted() {
         let mut interests = Interests::default();
         interests.add(b"A");

@@ -81,7 +81,10 @@ impl<V> Trie<V> {
             self.join(node);
         }
         if self.places.len() == 1 && self.places.capacity() > SPARE {
-            *self = Self::new();
+            // The empty prefix may still be stored, at the root.
+            let everything = self.places.get_mut(Places::<V>::ROOT).value.take();
+            *self = Self { len: self.len, ..Self::new() };
+            self.places.get_mut(Places::<V>::ROOT).value = everything;
         }
         Some(value)
     }
@@ -412,6 +415,20 @@ mod tests {
         assert!(nodes.into_iter().zip(0..).all(|(node, number)| trie.remove(node) == Some(number)));
         assert_eq!(trie.places.len(), 1);
         assert!(trie.places.capacity() <= SPARE);
+    }
+
+    #[test]
+    fn the_empty_prefix_outlives_any_number_of_others() {
+        let mut trie = Trie::new();
+        let everything = trie.insert(b"");
+        *trie.value_mut(everything) = 7;
+        let nodes: Vec<Node> = (0..10 * SPARE as u32).map(|n| trie.insert(&n.to_be_bytes())).collect();
+        assert!(nodes.into_iter().all(|node| trie.remove(node).is_some()));
+        check(&trie);
+        assert!(trie.places.capacity() <= SPARE);
+        assert_eq!((trie.find(b""), matches(&trie, b"A")), (Some(everything), vec![7]));
+        assert_eq!(trie.remove(everything), Some(7));
+        check(&trie);
     }
 
     #[test]

@@ -344,6 +344,26 @@ fn a_message_that_the_receiver_discards_does_not_hold_up_the_next() {
     });
 }
 
+/// Two answers to one request, the first of which is given up before it is received.
+#[test]
+fn an_answer_that_is_given_up_does_not_hold_up_the_next() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let router = ctx.socket::<Router>().build().unwrap();
+        let req = ctx.socket::<Req>().routing_id("r").relaxed(true).build().unwrap();
+        router.bind("inproc://router").unwrap();
+        req.connect("inproc://router").unwrap();
+        req.send("first").unwrap();
+        assert_eq!(router.recv().unwrap(), Message::from(["r", "", "first"]));
+        router.send(["r", "", "an answer"]).unwrap();
+        router.send(["r", "", "another"]).unwrap();
+        req.send("second").unwrap();
+        assert_eq!(router.recv().unwrap(), Message::from(["r", "", "second"]));
+        router.send(["r", "", "to the second"]).unwrap();
+        assert!(req.recv_timeout(PATIENCE / 2).is_ok());
+    });
+}
+
 #[test]
 fn a_pair_takes_the_next_peer_when_the_first_has_left() {
     let ctx = Context::new().unwrap();

@@ -191,7 +191,7 @@ impl Pipes {
     pub(super) fn discard(&mut self, id: Id) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         self.stats.discarded += peer.inbox.clear() as u64;
-        if peer.inbox.resumes() {
+        if peer.inbox.resumes() || peer.outbox.is_whole() {
             let carrier = peer.carrier.clone();
             self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
         }

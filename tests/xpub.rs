@@ -438,6 +438,22 @@ fn an_xsub_hides_ends_that_end_nothing_unless_it_is_verbose() {
 }
 
 #[test]
+fn an_xsub_passes_topics_on_that_are_too_long_for_a_command() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (xpub, at) = bound(&ctx);
+        let xsub = ctx.socket::<XSub>().build().unwrap();
+        xsub.connect(at).unwrap();
+        let topic = "A".repeat(100_000);
+        for (octet, expected) in [("\u{1}", on(&topic)), ("\0", off(&topic))] {
+            xsub.send(format!("{octet}{topic}")).unwrap();
+            assert_eq!(event(&xpub), expected);
+        }
+        assert_eq!((xpub.stats().peers, xsub.stats().reconnects), (1, 0));
+    });
+}
+
+#[test]
 fn an_xsub_does_not_filter_and_sends_to_all() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::SocketType;
+use super::decoder::LARGE;
 use super::frame::{put_command_header, put_header};
 use super::{Violation, metadata};
 
@@ -87,9 +88,10 @@ pub(crate) fn put_pong(out: &mut Vec<u8>, context: Context) {
 }
 
 /// Appends what subscribes to a topic, or cancels that, in the dialect of the peer (37/ZMTP, Publish-Subscribe): a
-/// command since ZMTP 3.1, and before that a message that begins with an octet of its own.
+/// command since ZMTP 3.1, and before that a message that begins with an octet of its own. Publishers still take that for
+/// the same, so it also tells of topics that are too long for a command.
 pub(crate) fn put_subscription(out: &mut Vec<u8>, minor: u8, on: bool, topic: &[u8]) {
-    if minor == 0 {
+    if minor == 0 || 1 + SUBSCRIBE.len() + topic.len() > LARGE {
         put_header(out, false, 1 + topic.len());
         out.push(u8::from(on));
         out.extend_from_slice(topic);
@@ -163,6 +165,18 @@ mod tests {
             "libzmq gets 255 wrong"
         );
         assert_eq!(said(1, true, &[b'A'; 246])[..9], *b"\x06\0\0\0\0\0\0\x01\0");
+    }
+
+    #[test]
+    fn a_topic_that_is_too_long_for_a_command_is_told_in_a_message() {
+        let said = |on, len| {
+            let mut out = Vec::new();
+            put_subscription(&mut out, 1, on, &vec![b'A'; len]);
+            out
+        };
+        assert_eq!(said(true, LARGE - 10)[..10], *b"\x06\0\0\0\0\0\0\x40\0\x09");
+        assert_eq!(said(true, LARGE - 9)[..11], *b"\x02\0\0\0\0\0\0\x3F\xF8\x01A");
+        assert_eq!(said(false, LARGE)[..11], *b"\x02\0\0\0\0\0\0\x40\x01\0A");
     }
 
     #[test]

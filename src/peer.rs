@@ -132,6 +132,8 @@ pub(crate) struct Peer {
     pub(crate) inbox: Inbox,
     /// The present connection, from the end of its handshake on.
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
+    /// The connection that messages may still come from. It outlasts `carrier` when writing fails before reading does.
+    pub(crate) source: Option<Arc<dyn Carrier>>,
     /// Made by `connect`: it stays when its connection is lost.
     pub(crate) dialled: bool,
     /// What is to be said on the present connection before anything else.
@@ -179,6 +181,7 @@ impl Peer {
             outbox,
             inbox,
             carrier: None,
+            source: None,
             dialled,
             words: Vec::new(),
             severed: false,

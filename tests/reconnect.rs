@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{DeadPort, PATIENCE, Tally, eventually, number_of, numbered, raw, within};
-use ferromq::{Context, Endpoint, Message, Pull, Push, RecvError, Refusal, Socket};
+use ferromq::{Context, Dealer, Endpoint, Message, Pull, Push, RecvError, Refusal, Socket};
 
 const RESTARTS: usize = 10;
 /// How many messages each life of the listener has to see before it ends.
@@ -324,5 +324,29 @@ fn a_dialler_finds_a_listener_that_comes_late() {
         let mut pull = raw::Peer::answer(&listener, "PULL");
         push.wait_connected(1, PATIENCE).unwrap();
         assert_eq!(Message::from(pull.single()), "waiting");
+    });
+}
+
+/// Reading has paused for the full queue when writing fails. It goes on once there is room again.
+#[test]
+fn a_peer_that_is_lost_while_the_queue_is_full_is_found_again() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("tcp://{}", listener.local_addr().unwrap());
+        let dealer = ctx.socket::<Dealer>().recv_hwm(1).send_hwm(0).reconnect_interval(SOON);
+        let dealer = dealer.linger(Duration::ZERO).build().unwrap();
+        dealer.connect(at).unwrap();
+        let mut first = raw::Peer::answer(&listener, "DEALER");
+        (0..3).for_each(|_| first.send(&[b"hello"]));
+        eventually("the queue is full", || dealer.stats().waiting == 1);
+        let large = Message::from(vec![0; 1_000_000]);
+        (0..50).for_each(|_| dealer.send(large.clone()).unwrap());
+        first.reset();
+        eventually("the loss is noticed", || dealer.stats().peers == 0);
+        assert_eq!(dealer.recv().unwrap(), "hello");
+        while dealer.recv_timeout(10 * SOON).is_ok() {}
+        let mut second = raw::Peer::answer(&listener, "DEALER");
+        assert_eq!(second.single().len(), 1_000_000);
     });
 }

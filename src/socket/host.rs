@@ -101,6 +101,7 @@ impl Host for Core {
 
     fn part(&self, id: Id, why: &End) -> Wakes {
         let part = |state: &mut State, wakes: &mut Wakes| {
+            state.dry_up(id);
             let State { pipes, feeds, .. } = &mut *state;
             if let Some(peer) = pipes.peers.get(id) {
                 let disconnected = || Event::Disconnected { peer: peer.remote.clone(), why: why.clone() };
@@ -197,10 +198,14 @@ impl State {
         let id = dialled.unwrap_or_else(|| self.pipes.insert(false, carrier.is_inproc()));
         let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
         let address = carrier.address();
-        peer.carrier = Some(carrier);
+        peer.carrier = Some(carrier.clone());
+        peer.source = Some(carrier);
         if let Err(rejection) = self.pattern.attach(&mut self.pipes, id, info) {
             match dialled {
-                Some(_) => self.detach(id),
+                Some(_) => {
+                    self.detach(id);
+                    self.dry_up(id);
+                }
                 None => _ = self.pipes.peers.remove(id),
             }
             return Err(rejection);
@@ -223,12 +228,19 @@ impl State {
         Ok(id)
     }
 
-    /// The peer has no connection any more.
+    /// The peer has no connection any more that could be written to.
     fn detach(&mut self, id: Id) {
         let Some(peer) = self.pipes.peers.get_mut(id) else { return };
         peer.carrier = None;
         peer.words = Vec::new();
         peer.severed = false;
+    }
+
+    /// Nothing more comes from the peer on the connection it had.
+    fn dry_up(&mut self, id: Id) {
+        if let Some(peer) = self.pipes.peers.get_mut(id) {
+            peer.source = None;
+        }
     }
 
     /// Puts what has come, and is wanted, into the inbox of a peer. Tells how much more may come.

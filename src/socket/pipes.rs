@@ -192,8 +192,8 @@ impl Pipes {
         let Some(peer) = self.peers.get_mut(id) else { return };
         self.stats.discarded += peer.inbox.clear() as u64;
         if peer.inbox.resumes() || peer.outbox.is_whole() {
-            let carrier = peer.carrier.clone();
-            self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
+            let source = peer.source.clone();
+            self.errands.rest.extend(source.map(|source| (Errand::Resume, source)));
         }
         if peer.over {
             self.peers.remove(id);
@@ -264,8 +264,8 @@ impl pattern::Pipes for Pipes {
             peer.tally.delivered += 1;
         }
         if peer.inbox.resumes() || (peer.outbox.is_whole() && peer.inbox.is_empty()) {
-            let carrier = peer.carrier.clone();
-            self.errands.rest.extend(carrier.map(|carrier| (Errand::Resume, carrier)));
+            let source = peer.source.clone();
+            self.errands.rest.extend(source.map(|source| (Errand::Resume, source)));
         }
         if peer.over && peer.inbox.is_empty() {
             self.peers.remove(id);

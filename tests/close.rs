@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::net::TcpListener;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{DeadPort, PATIENCE, eventually, number_of, numbered, pair, raw, within};
-use ferromq::{Context, Message, Pull, Push, RecvError, Refusal, Socket, WaitError};
+use ferromq::{Context, Dealer, Message, Pull, Push, RecvError, Refusal, Socket, WaitError};
 
 /// What a call that does not wait may take on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -173,6 +174,28 @@ fn close_hands_back_nothing_when_all_is_sent() {
         assert_eq!(push.stats().written, 500);
         assert_receives(&pull, 500);
         eventually("the PULL sees the PUSH go", || pull.stats().peers == 0);
+    });
+}
+
+/// Without its hearing of the lost connection there would not be another.
+#[test]
+fn a_socket_whose_queue_is_full_sends_the_rest_to_a_peer_that_comes_back() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("tcp://{}", listener.local_addr().unwrap());
+        let dealer = ctx.socket::<Dealer>().recv_hwm(1).send_hwm(0).build().unwrap();
+        dealer.connect(at).unwrap();
+        let mut first = raw::Peer::answer(&listener, "DEALER");
+        (0..3).for_each(|_| first.send(&[b"nobody receives this"]));
+        eventually("the queue is full", || dealer.stats().waiting == 1);
+        let large = Message::from(vec![0; 1_000_000]);
+        (0..50).for_each(|_| dealer.send(large.clone()).unwrap());
+        dealer.send("the last").unwrap();
+        first.reset();
+        drop(dealer);
+        let mut second = raw::Peer::answer(&listener, "DEALER");
+        while second.single() != b"the last" {}
     });
 }
 

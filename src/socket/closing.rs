@@ -81,14 +81,20 @@ impl Member for Core {
             return false;
         }
         state.phase = Phase::Closing;
+        let stays = !state.is_finished();
         let State { senders, receivers, connecting, watchers, pipes, .. } = &mut *state;
         for waiters in [senders, receivers, connecting, watchers] {
             waiters.wake_all(&mut wakes);
         }
-        let discarded: usize = pipes.peers.iter_mut().map(|(_, peer)| peer.inbox.clear()).sum();
-        pipes.stats.discarded += discarded as u64;
+        pipes.discard_all();
+        let errands = pipes.take_errands();
         drop(state);
         wakes.wake();
+        // While it stays, reading goes on where it has paused, so that it hears of peers that are lost. If it does not,
+        // what peers still have is better sent to others.
+        if let Some(errands) = errands.filter(|_| stays) {
+            errands.run();
+        }
         self.flush();
         true
     }

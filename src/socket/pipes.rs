@@ -200,6 +200,12 @@ impl Pipes {
         }
     }
 
+    /// As [`Pipes::discard`], for all peers.
+    pub(super) fn discard_all(&mut self) {
+        let peers: Vec<Id> = self.peers.iter().map(|(id, _)| id).collect();
+        peers.into_iter().for_each(|peer| self.discard(peer));
+    }
+
     /// Puts a message of the socket itself into the inbox of a peer. It does not count for the high-water mark.
     pub(super) fn notify(&mut self, id: Id, message: Message) {
         let Some(peer) = self.peers.get_mut(id) else { return };

@@ -566,6 +566,27 @@ fn closing_tells_of_the_last_connections_and_ends_the_monitor() {
     });
 }
 
+/// The socket is closed and still there, and so is its monitor.
+#[test]
+fn closing_that_is_awaited_ends_the_monitor_too() {
+    within(PATIENCE, || {
+        for at in ["tcp://127.0.0.1:0", "inproc://awaited"] {
+            let ctx = Context::new().unwrap();
+            let (push, monitor) = build(ctx.socket::<Push>());
+            let (lonely, nothing) = build(ctx.socket::<Push>());
+            let pull = ctx.socket::<Pull>().build().unwrap();
+            push.connect(pull.bind(at).unwrap()).unwrap();
+            push.send("hello").unwrap();
+            assert_eq!(pull.recv().unwrap(), "hello");
+            block_on(push.close_async());
+            let told: Vec<_> = monitor.collect();
+            assert!(matches!(told[..], [.., Event::Disconnected { why: End::HungUp, .. }]), "{told:?}");
+            block_on(lonely.close_async());
+            assert_eq!(nothing.count(), 0);
+        }
+    });
+}
+
 #[test]
 fn a_monitor_made_after_the_end_has_nothing_to_tell() {
     within(PATIENCE, || {

@@ -510,6 +510,13 @@ impl State {
         self.feeds.end(self.pipes.stats.dropped, wakes);
     }
 
+    /// As [`State::end_feeds`], once the socket is closed and no connection is left.
+    pub(super) fn end_feeds_with_the_last(&mut self, wakes: &mut Wakes) {
+        if self.phase == Phase::Closed && self.pipes.peers.iter().all(|(_, peer)| peer.source.is_none()) {
+            self.end_feeds(wakes);
+        }
+    }
+
     pub(super) fn writable(&mut self, peer: Id, wakes: &mut Wakes) {
         if self.pipes.peers.get(peer).is_none_or(|peer| peer.forsaken) {
             return;

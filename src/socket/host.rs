@@ -108,6 +108,7 @@ impl Host for Core {
                 feeds.tell(disconnected, wakes);
             }
             state.remove(id, wakes);
+            state.end_feeds_with_the_last(wakes);
         };
         self.change(part).1
     }
@@ -174,6 +175,9 @@ impl Host for Core {
             );
         }
         attachments.iter().for_each(|attachment| self.forget(attachment.key, ending, false));
+        let mut wakes = Wakes::default();
+        self.lock().end_feeds_with_the_last(&mut wakes);
+        wakes.wake();
     }
 }
 

@@ -507,3 +507,25 @@ fn a_second_connect_to_the_same_endpoint_counts_for_some_types_only() {
         connections(2, &|| rep.connect(at).unwrap());
     });
 }
+
+/// The queue of the router is full when it notices that nothing can be sent to the peer any more.
+#[test]
+fn what_a_lost_peer_has_sent_is_received_under_its_name() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (router, at) = bound(routing(&ctx).recv_hwm(1).send_hwm(0));
+        let mut peer = identified(&at, b"p");
+        (0..5).for_each(|_| peer.send(&[b"hello"]));
+        eventually("the queue is full", || router.stats().waiting == 1);
+        let large = Message::from([&b"p"[..], &[0; 1_000_000]]);
+        (0..50).for_each(|_| router.send(large.clone()).unwrap());
+        peer.reset();
+        eventually("the loss is noticed", || router.stats().peers == 0);
+        assert_eq!(router.send(["p", "nobody"]).unwrap_err().reason(), Refusal::Unroutable);
+        let heir = identified(&at, b"p");
+        router.wait_connected(1, PATIENCE).unwrap();
+        (0..5).for_each(|_| assert_eq!(router.recv().unwrap(), Message::from(["p", "hello"])));
+        router.send(["p", "the heir"]).unwrap();
+        drop(heir);
+    });
+}

@@ -140,10 +140,18 @@ impl Routing {
         self.names.insert(peer, Name { id, given });
     }
 
-    fn forget(&mut self, peer: Id) {
-        if let Some(name) = self.names.remove(&peer) {
-            self.routes.remove(&name.id);
+    /// The peer cannot be sent to any more. What still comes from it comes under its name, which others may have by now.
+    fn close_route(&mut self, peer: Id) {
+        if let Some(name) = self.names.get(&peer) {
+            if self.routes.get(&name.id) == Some(&peer) {
+                self.routes.remove(&name.id);
+            }
         }
+    }
+
+    fn forget(&mut self, peer: Id) {
+        self.close_route(peer);
+        self.names.remove(&peer);
     }
 }
 
@@ -198,7 +206,7 @@ impl Pattern for Routing {
     }
 
     fn attach(&mut self, pipes: &mut Pipes, peer: Id, info: &PeerInfo) -> Result<(), Rejection> {
-        if !self.names.contains_key(&peer) {
+        if !self.names.get(&peer).is_some_and(|name| name.given) {
             let id = self.choose(info);
             if let Some(&holder) = self.routes.get(&id) {
                 let given = self.names.get(&holder).is_some_and(|name| name.given);
@@ -239,7 +247,7 @@ impl Pattern for Routing {
             return unsent.len();
         }
         if !given {
-            self.forget(peer);
+            self.close_route(peer);
         }
         0
     }

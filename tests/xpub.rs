@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use common::{PATIENCE, blocked, eventually, link, raw, within};
 use ferromq::{
-    Context, Endpoint, Message, Overflow, RecvError, Refusal, Socket, Sub, SubscribeError, Verbosity, XPub,
-    XPubEvent, XSub,
+    Context, Endpoint, Message, Overflow, RecvError, Refusal, Socket, Sub, SubscribeError, Verbosity,
+    WaitError, XPub, XPubEvent, XSub,
 };
 
 const SOON: Duration = Duration::from_millis(10);
@@ -121,6 +122,34 @@ fn the_loss_of_a_subscriber_ends_what_nobody_else_has() {
             expect(&xpub, &[off("A")]);
             assert_eq!(xpub.try_recv(), Err(RecvError::Empty));
         }
+    });
+}
+
+/// The subscription is read after the connection has been found to be broken.
+#[test]
+fn a_subscription_does_not_outlive_the_connection_it_came_on() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let xpub = ctx.socket::<XPub>().recv_hwm(1).send_hwm(0).linger(Duration::ZERO);
+        let xpub = xpub.reconnect_interval(SOON).build().unwrap();
+        xpub.connect(format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+        let mut first = raw::Peer::answer(&listener, "XSUB");
+        first.write(&raw::subscribe(b"A"));
+        expect(&xpub, &[on("A")]);
+        (0..3).for_each(|_| first.send(&[b"hello"]));
+        first.write(&raw::subscribe(b"B"));
+        eventually("the queue is full", || xpub.stats().waiting == 1);
+        let large = Message::from(vec![b'A'; 1_000_000]);
+        (0..50).for_each(|_| xpub.send(large.clone()).unwrap());
+        first.reset();
+        eventually("the loss is noticed", || xpub.stats().peers == 0);
+        let mut came = vec![event(&xpub)];
+        came.extend(std::iter::from_fn(|| xpub.recv_timeout(10 * SOON).ok()).map(XPubEvent::from));
+        assert!(came.contains(&off("A")) && !came.contains(&on("B")), "{came:?}");
+        let _second = raw::Peer::answer(&listener, "XSUB");
+        xpub.wait_connected(1, PATIENCE).unwrap();
+        assert_eq!(xpub.wait_subscribed(1, SOON), Err(WaitError::TimedOut));
     });
 }
 
@@ -405,7 +434,7 @@ fn every_part_may_be_a_subscription_unless_only_the_first_may() {
             event(&xpub),
             XPubEvent::Message(parts.iter().map(|part| part.to_vec()).collect::<Vec<_>>().into())
         );
-        assert_eq!(xpub.wait_subscribed(1, SOON), Err(ferromq::WaitError::TimedOut));
+        assert_eq!(xpub.wait_subscribed(1, SOON), Err(WaitError::TimedOut));
         peer.send(&[b"\x01A"]);
         expect(&xpub, &[on("A")]);
     });
@@ -416,7 +445,7 @@ fn an_xsub_hides_ends_that_end_nothing_unless_it_is_verbose() {
     within(PATIENCE, || {
         for verbose in [false, true] {
             let ctx = Context::new().unwrap();
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let xsub = ctx.socket::<XSub>().verbose_unsubscribe(verbose).build().unwrap();
             xsub.connect(format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
             let mut publisher = raw::Peer::answer(&listener, "XPUB");

@@ -76,13 +76,15 @@ impl Pattern for Publishing {
 
     /// Subscriptions are taken; everything else is none of our business.
     fn arrive(&mut self, pipes: &mut Pipes, peer: Id, messages: &mut Vec<Message>) -> usize {
+        // What one that cannot be sent to any more has asked for would outlive its connection.
+        let connected = pipes.is_connected(peer);
         let mut discarded = 0;
         for message in messages.drain(..) {
             let mut other = false;
             for part in message.parts() {
                 match subscription(part) {
                     Some((true, topic)) => {
-                        if self.0.subscriptions.add(peer, topic) == Added::TooMuch {
+                        if connected && self.0.subscriptions.add(peer, topic) == Added::TooMuch {
                             pipes.sever(peer);
                         }
                     }

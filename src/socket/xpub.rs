@@ -148,6 +148,9 @@ impl Publishing {
 
     /// A peer asks for a topic. Tells whether the application is to know.
     fn subscribe(&mut self, pipes: &mut Pipes, peer: Id, topic: &[u8]) -> bool {
+        if !pipes.is_connected(peer) {
+            return false; // it cannot be sent to any more, and its subscriptions have ended
+        }
         match self.asked().add(peer, topic) {
             Added::First => true,
             Added::Another | Added::Again => self.verbosity != Verbosity::Changes,

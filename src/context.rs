@@ -48,6 +48,9 @@ pub(crate) trait Member: Send + Sync {
     /// Ends the socket for its users. True if that had not happened before.
     fn begin_close(&self) -> bool;
 
+    /// Whether something is still to be sent.
+    fn owes(&self) -> bool;
+
     /// Hands back what is not sent by the deadline.
     fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message>;
 }
@@ -79,6 +82,8 @@ impl Context {
         let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
         open.retain(|member| member.begin_close());
         self.0.hub.close();
+        // Whoever only receives need not be waited for by those who send to it.
+        open.sort_by_cached_key(|member| member.owes());
         let unsent = open.iter().flat_map(|member| member.finish_close(deadline)).collect();
         for reactor in &self.0.reactors {
             if !reactor.handle().wait_lingering(deadline) {

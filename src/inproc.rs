@@ -28,6 +28,8 @@ pub(crate) struct Hub(Mutex<Names>);
 #[derive(Default)]
 struct Names {
     next: u64,
+    /// Nobody can bind any more.
+    closed: bool,
     bound: HashMap<Inproc, Binding>,
     /// In the order of their making, which is that of service.
     dials: Vec<Dial>,
@@ -104,17 +106,18 @@ impl Hub {
         links.iter().for_each(|link| link.end(if link.dial == key { DIALLED } else { BOUND }));
     }
 
-    /// Nobody can bind any more: those who wait are told that they wait in vain.
+    /// Nobody can bind any more: those who wait are told that they wait in vain, and so is everybody who would from now
+    /// on.
     pub(crate) fn close(&self) {
         let waiting: Vec<Dial> = {
-            let dials = &mut lock(&self.0).dials;
-            let (waiting, linked) = std::mem::take(dials).into_iter().partition(|dial| dial.link.is_none());
-            *dials = linked;
+            let names = &mut *lock(&self.0);
+            names.closed = true;
+            let (waiting, linked) =
+                std::mem::take(&mut names.dials).into_iter().partition(|dial| dial.link.is_none());
+            names.dials = linked;
             waiting
         };
-        for dial in waiting {
-            dial.caller.setup.host.abandon(dial.peer).wake();
-        }
+        waiting.iter().for_each(Dial::abandon);
     }
 
     fn introduce(self: &Arc<Self>, name: &Inproc, refused: &[Key]) -> Option<Arc<Link>> {
@@ -123,9 +126,15 @@ impl Hub {
 
     /// The link of a dial is over.
     fn release(&self, key: Key) {
-        if let Some(dial) = lock(&self.0).dials.iter_mut().find(|dial| dial.key == key) {
-            dial.link = None;
-        }
+        let abandoned = lock(&self.0).release(key);
+        abandoned.iter().for_each(Dial::abandon);
+    }
+}
+
+impl Dial {
+    /// There will never be anybody at the name.
+    fn abandon(&self) {
+        self.caller.setup.host.abandon(self.peer).wake();
     }
 }
 
@@ -156,6 +165,13 @@ impl Names {
         });
         dial.link = Some(link.clone());
         Some(link)
+    }
+
+    /// A dial waits again, unless that would be in vain: then it is returned.
+    fn release(&mut self, key: Key) -> Option<Dial> {
+        let place = self.dials.iter().position(|dial| dial.key == key)?;
+        self.dials[place].link = None;
+        self.closed.then(|| self.dials.remove(place))
     }
 
     /// Pairs of one that is bound to a name and one that waits for it, whose types cannot talk to each other; each once.

@@ -79,7 +79,8 @@ pub enum Event {
         /// The pause before that: see [`reconnect_interval`](crate::Builder::reconnect_interval).
         after: Duration,
     },
-    /// The peer at an endpoint that `connect` was given has refused us for good, and is not dialled again.
+    /// The peer at an endpoint that `connect` was given has refused us for good, and is not dialled again until
+    /// the socket is connected to it anew.
     Abandoned {
         /// What [`connect`](crate::Socket::connect) was given.
         endpoint: Endpoint,

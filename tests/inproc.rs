@@ -420,3 +420,35 @@ fn types_that_cannot_be_peers_are_told_so_once() {
         assert_eq!(told.count(), 1, "{events:?}");
     }
 }
+
+#[test]
+fn who_was_turned_away_is_taken_when_a_peer_of_another_transport_has_left() {
+    let ctx = Context::new().unwrap();
+    let server = ctx.socket::<Pair>().build().unwrap();
+    let at = server.bind("tcp://127.0.0.1:0").unwrap();
+    server.bind("inproc://place").unwrap();
+    let first = ctx.socket::<Pair>().build().unwrap();
+    first.connect(at).unwrap();
+    server.wait_connected(1, PATIENCE).unwrap();
+    let second = ctx.socket::<Pair>().build().unwrap();
+    second.connect("inproc://place").unwrap();
+    second.send("mine").unwrap();
+    drop(first);
+    assert_eq!(server.recv_timeout(PATIENCE).unwrap(), "mine");
+}
+
+#[test]
+fn a_context_that_closes_does_not_wait_for_a_receiver_of_its_own() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().build().unwrap();
+        let pull = ctx.socket::<Pull>().recv_hwm(10).build().unwrap();
+        pull.bind("inproc://both").unwrap();
+        push.connect("inproc://both").unwrap();
+        (0..100).for_each(|number| push.send(numbered(number)).unwrap());
+        let unsent: Vec<u32> = ctx.close(Duration::from_secs(3600)).unsent.iter().map(number_of).collect();
+        // The receiver had room for ten, and has fetched as many as it cared for.
+        assert!(unsent.len() >= 90, "{unsent:?}");
+        assert!(unsent.iter().copied().eq(100 - unsent.len() as u32..100), "{unsent:?}");
+    });
+}

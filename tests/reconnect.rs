@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{DeadPort, PATIENCE, Tally, eventually, number_of, numbered, raw, within};
-use ferromq::{Context, Dealer, Endpoint, Message, Pull, Push, RecvError, Refusal, Socket};
+use ferromq::{Context, Dealer, Endpoint, Event, Message, Pull, Push, RecvError, Refusal, Socket, Sub};
 
 const RESTARTS: usize = 10;
 /// How many messages each life of the listener has to see before it ends.
@@ -348,5 +348,26 @@ fn a_peer_that_is_lost_while_the_queue_is_full_is_found_again() {
         while dealer.recv_timeout(10 * SOON).is_ok() {}
         let mut second = raw::Peer::answer(&listener, "DEALER");
         assert_eq!(second.single().len(), 1_000_000);
+    });
+}
+
+#[test]
+fn an_endpoint_that_would_not_have_us_can_be_connected_to_again() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("tcp://{}", listener.local_addr().unwrap());
+        let sub = ctx.socket::<Sub>().subscribe("").build().unwrap();
+        let monitor = sub.monitor();
+        sub.connect(&at).unwrap();
+        let mut peer = raw::Peer::accept(&listener);
+        peer.write(&[raw::greeting(3, 1, "NULL"), raw::command("ERROR", b"\x03400")].concat());
+        while !matches!(monitor.recv_timeout(PATIENCE).unwrap(), Event::Abandoned { .. }) {}
+        sub.connect(&at).unwrap();
+        let mut publisher = raw::Peer::answer(&listener, "PUB");
+        publisher.send(&[b"hello"]);
+        assert_eq!(sub.recv_timeout(PATIENCE).unwrap(), "hello");
+        sub.disconnect(&at).unwrap();
+        publisher.expect_closed(PATIENCE);
     });
 }

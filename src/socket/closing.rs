@@ -99,6 +99,10 @@ impl Member for Core {
         true
     }
 
+    fn owes(&self) -> bool {
+        !self.lock().is_drained()
+    }
+
     /// Waits until everything is written, then ends all connections and hands back what was not.
     fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
         let drained = self.engine.block_on(Drain(Place::of_draining(self)), deadline).is_some();

@@ -28,7 +28,7 @@ use crate::zmtp::{self, SocketType};
 /// A socket without its type.
 pub(crate) struct Core {
     pub(super) engine: Engine,
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     pub(super) options: Arc<Options>,
     pub(super) socket_type: SocketType,
     receives: bool,
@@ -87,6 +87,14 @@ pub(super) enum Key {
 }
 
 impl Attachment {
+    /// The name, if it is one within the context.
+    pub(super) fn inproc(&self) -> Option<&Inproc> {
+        match self.endpoint.address() {
+            Address::Inproc(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether this is a `connect` to the endpoint.
     fn leads_to(&self, endpoint: &Endpoint) -> bool {
         self.peer.is_some() && self.endpoint == *endpoint
@@ -291,6 +299,8 @@ impl Core {
 
     pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
         endpoint.check_connect()?;
+        let dead = self.lock().take_dead(endpoint);
+        dead.into_iter().for_each(|key| self.forget(key, Ending::Abrupt, false));
         let (connected, wakes) = self.change(|state, wakes| {
             if state.phase != Phase::Open {
                 return Err(ConnectError::Closed);
@@ -452,6 +462,16 @@ impl State {
             return Err(RecvError::Closed);
         }
         self.pattern.recv(&mut self.pipes)
+    }
+
+    /// Takes out a `connect` to the endpoint whose peer would not have us, and which so is none any more.
+    fn take_dead(&mut self, endpoint: &Endpoint) -> Option<Key> {
+        let Self { attachments, pipes, .. } = self;
+        let is_dead = |other: &Attachment| {
+            other.leads_to(endpoint) && other.peer.is_none_or(|peer| !pipes.is_dialled(peer))
+        };
+        let place = attachments.iter().position(is_dead)?;
+        Some(attachments.remove(place).key)
     }
 
     /// True if the engine is to be asked to look in, which it is not asked twice.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::core::{Core, Phase, State};
+use super::core::{Attachment, Core, Phase, State};
+use crate::endpoint::Inproc;
 use crate::message::Message;
 use crate::monitor::{End, Event};
 use crate::options::Overflow;
@@ -109,8 +110,14 @@ impl Host for Core {
             }
             state.remove(id, wakes);
             state.end_feeds_with_the_last(wakes);
+            state.names_with_a_place()
         };
-        self.change(part).1
+        let (names, wakes) = self.change(part);
+        if !names.is_empty() {
+            let hub = self.hub.clone();
+            self.engine.run(move || names.iter().for_each(|name| hub.meet(name)));
+        }
+        wakes
     }
 
     fn abandon(&self, id: Id) -> Wakes {
@@ -292,6 +299,13 @@ impl State {
     }
 
     /// A peer that is not expected back is gone, but for what is left in its inbox.
+    /// The inproc names at which somebody may have been turned away who is welcome now. Only an end of theirs would have
+    /// them tried again otherwise.
+    fn names_with_a_place(&self) -> Vec<Inproc> {
+        let bound = self.attachments.iter().filter(|attachment| attachment.peer.is_none());
+        bound.filter_map(Attachment::inproc).cloned().collect()
+    }
+
     fn remove(&mut self, id: Id, wakes: &mut Wakes) {
         let Some(peer) = self.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
         let unsent = peer.outbox.take_back(None);

@@ -69,7 +69,8 @@ impl Builder<Req> {
     }
 
     /// Whether requests carry a number that their answers must repeat, off by default. A REP does that by itself; a
-    /// program that answers from a ROUTER has to send back all parts up to the empty one, and mostly does.
+    /// program that answers from a ROUTER has to send back all parts up to the empty one, and mostly does. Without the
+    /// number, a server that answers one request twice has its second answer taken for that of the next.
     pub fn correlate(self, correlate: bool) -> Self {
         self.with(|options| options.correlate = correlate)
     }

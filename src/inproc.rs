@@ -16,7 +16,7 @@ use crate::engine::{Handle, Setup};
 use crate::lock::lock;
 use crate::message::Message;
 use crate::monitor::{End, Event, Remote};
-use crate::peer::{Carrier, Host, Rejection, Want, Word};
+use crate::peer::{Carrier, Host, Rejection, Word};
 use crate::pipe::{Flight, Wakes};
 use crate::slots::Id;
 use crate::zmtp::{PeerInfo, Violation};
@@ -271,10 +271,9 @@ impl Link {
         let mut state = lock(&self.state);
         let State { peers: Some(peers), transit, .. } = &mut *state else { return };
         let mut room = self.host(to).room(peers[to]);
-        let mut dry = true;
         while room > 0 {
             let mut words = Vec::new();
-            wakes.append(self.host(from).hand_over(peers[from], Want { room, dry }, transit, &mut words));
+            wakes.append(self.host(from).hand_over(peers[from], room, transit, &mut words));
             transit.splice(..0, words.into_iter().map(spell));
             if transit.is_empty() {
                 break;
@@ -282,9 +281,10 @@ impl Link {
             let octets = transit.iter().map(Message::byte_len).sum();
             let (left, woken) = self.host(to).deliver(peers[to], transit, octets);
             wakes.append(woken);
-            // A receiver that has discarded all of it will not ask for more.
-            dry = left >= room;
-            room = left;
+            if left < room {
+                break; // the receiver fetches the next when it has done with these, however much comes meanwhile
+            }
+            room = left; // it has discarded them all
         }
         drop(state);
         wakes.wake();

@@ -35,8 +35,9 @@ pub(crate) trait Host: Send + Sync {
     /// said before it.
     fn exchange(&self, peer: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes;
 
-    /// As [`Host::exchange`], for a carrier in this process: gives it whole messages.
-    fn hand_over(&self, peer: Id, want: Want, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes;
+    /// As [`Host::exchange`], for a carrier in this process: gives it up to `room` whole messages. If there is none, the
+    /// next one is brought at once, for the peer may be waiting.
+    fn hand_over(&self, peer: Id, room: usize, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes;
 
     /// Messages have arrived, in so many octets. Leaves the vector empty and tells how many more may come; with none,
     /// reading stops until [`Carrier::resume`].
@@ -70,15 +71,6 @@ pub(crate) trait Host: Send + Sync {
 
     /// A closed socket lingers no longer: it drops what it still has, and ends its connections.
     fn settle(&self);
-}
-
-/// What a carrier in this process takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Want {
-    /// So many messages at most.
-    pub(crate) room: usize,
-    /// The peer may have none left: if there is none now, the next one must not be kept waiting.
-    pub(crate) dry: bool,
 }
 
 /// A connection, as its socket sees it.

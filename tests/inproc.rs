@@ -3,6 +3,7 @@
 mod common;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -450,5 +451,27 @@ fn a_context_that_closes_does_not_wait_for_a_receiver_of_its_own() {
         // The receiver had room for ten, and has fetched as many as it cared for.
         assert!(unsent.len() >= 90, "{unsent:?}");
         assert!(unsent.iter().copied().eq(100 - unsent.len() as u32..100), "{unsent:?}");
+    });
+}
+
+#[test]
+fn a_receiver_without_a_mark_is_not_kept_busy_by_a_fast_sender() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().send_hwm(0).build().unwrap();
+        let pull = ctx.socket::<Pull>().recv_hwm(0).build().unwrap();
+        pull.bind("inproc://flood").unwrap();
+        push.connect("inproc://flood").unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    push.send("x").unwrap();
+                }
+            });
+            // Each of them is back before the sender ends, or this would not.
+            (0..100_000).for_each(|_| drop(pull.recv().unwrap()));
+            done.store(true, Ordering::Relaxed);
+        });
     });
 }

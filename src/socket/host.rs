@@ -8,7 +8,7 @@ use crate::endpoint::Inproc;
 use crate::message::Message;
 use crate::monitor::{End, Event};
 use crate::options::Overflow;
-use crate::peer::{Carrier, Ending, Host, Rejection, Want, Word};
+use crate::peer::{Carrier, Ending, Host, Rejection, Word};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
 use crate::slots::Id;
 use crate::zmtp::PeerInfo;
@@ -44,14 +44,14 @@ impl Host for Core {
         self.change(exchange).1
     }
 
-    fn hand_over(&self, id: Id, want: Want, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes {
+    fn hand_over(&self, id: Id, room: usize, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes {
         let hand_over = |state: &mut State, wakes: &mut Wakes| {
             let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) else { return };
             words.append(&mut peer.words);
             let before = messages.len();
-            let opens = peer.outbox.hand_over(want.room, messages);
+            let opens = peer.outbox.hand_over(room, messages);
             let taken = &messages[before..];
-            if want.dry && taken.is_empty() {
+            if taken.is_empty() {
                 peer.pace.heard();
             }
             let octets = taken.iter().map(Message::byte_len).sum();

@@ -6,7 +6,7 @@ use std::task::Waker;
 use crate::lock::lock;
 use crate::message::Message;
 use crate::monitor::{End, Event};
-use crate::peer::{Carrier, Host, Rejection, Want, Word};
+use crate::peer::{Carrier, Host, Rejection, Word};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::{Id, Slots};
 use crate::zmtp::PeerInfo;
@@ -158,7 +158,7 @@ impl Host for Mock {
         Wakes::default()
     }
 
-    fn hand_over(&self, _: Id, _: Want, _: &mut Vec<Message>, _: &mut Vec<Word>) -> Wakes {
+    fn hand_over(&self, _: Id, _: usize, _: &mut Vec<Message>, _: &mut Vec<Word>) -> Wakes {
         unreachable!("only whole messages are handed over")
     }
 

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::core::{Core, Phase, State};
+use super::core::Core;
+use super::state::{Phase, State};
 use super::wait::Place;
 use crate::context::Member;
 use crate::error::Closed;

@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::core::{Core, Phase};
+use super::core::Core;
+use super::state::Phase;
 use super::wait::{Place, Receiving, Room};
 use super::{Kind, Socket};
 use crate::context::Engine;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::core::{Attachment, Core, Phase, State};
+use super::attachments::Attachment;
+use super::core::Core;
+use super::state::{Phase, State};
 use crate::endpoint::Inproc;
 use crate::message::Message;
 use crate::monitor::{End, Event};

@@ -1,5 +1,6 @@
 //! [`Socket`]: the typed face of a socket. Each type of socket has a file of its own.
 
+mod attachments;
 mod builder;
 mod closing;
 mod core;
@@ -21,6 +22,7 @@ mod readiness;
 mod rep;
 mod req;
 mod router;
+mod state;
 mod stats;
 mod sub;
 mod subscribing;

@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Phase, State};
+use super::core::Core;
 use super::pattern::Wish;
+use super::state::{Phase, State};
 use crate::context::{Attendance, left_behind};
 use crate::error::{RecvError, Refusal, RequestError, SendError, WaitError};
 use crate::message::Message;

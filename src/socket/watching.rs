@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::core::{Core, Phase, State};
+use super::core::Core;
 use super::interest::{Interest, Ready};
+use super::state::{Phase, State};
 use super::{Kind, Socket};
 use crate::context::{Context, Engine};
 use crate::pipe::Ticket;

@@ -1,0 +1,221 @@
+//! Where a [`Core`] is bound and connected to, and how it gets there and leaves again.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::state::{Phase, State};
+use crate::context::{self, Caller, Setup};
+use crate::endpoint::{Address, Endpoint, Inproc};
+use crate::error::{BindError, ConnectError, DetachError};
+use crate::inproc;
+use crate::monitor::{Event, Remote};
+use crate::peer::{Ending, Host};
+use crate::pipe::Wakes;
+use crate::slots::Id;
+use crate::zmtp::{self, SocketType};
+
+/// What became of `bind` or `connect`.
+pub(super) struct Attachment {
+    endpoint: Endpoint,
+    pub(super) key: Key,
+    /// The peer that `connect` made; none for `bind`.
+    pub(super) peer: Option<Id>,
+}
+
+/// Who looks after an attachment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Key {
+    Engine(context::Key),
+    Inproc(inproc::Key),
+}
+
+impl Attachment {
+    /// The name, if it is one within the context.
+    pub(super) fn inproc(&self) -> Option<&Inproc> {
+        match self.endpoint.address() {
+            Address::Inproc(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a `connect` to the endpoint.
+    fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        self.peer.is_some() && self.endpoint == *endpoint
+    }
+}
+
+impl Core {
+    pub(crate) fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint, BindError> {
+        endpoint.check_bind()?;
+        if !self.is_open() {
+            return Err(BindError::Closed);
+        }
+        if let Address::Inproc(name) = endpoint.address() {
+            return self.bind_inproc(endpoint, name);
+        }
+        let (listener, bound) = self.engine.open_listener(endpoint, &self.options)?;
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(BindError::Closed);
+        }
+        let mut wakes = Wakes::default();
+        state.feeds.tell(|| Event::Listening { endpoint: bound.clone() }, &mut wakes);
+        let key = Key::Engine(self.engine.listen(listener, bound.clone(), self.setup()));
+        state.attachments.push(Attachment { endpoint: bound.clone(), key, peer: None });
+        drop(state);
+        wakes.wake();
+        Ok(bound)
+    }
+
+    fn bind_inproc(&self, endpoint: &Endpoint, name: &Inproc) -> Result<Endpoint, BindError> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(BindError::Closed);
+        }
+        let taken = || io::Error::from(io::ErrorKind::AddrInUse);
+        let key = self
+            .hub
+            .bind(name, self.caller())
+            .ok_or_else(|| BindError::Listen { endpoint: endpoint.clone(), source: taken() })?;
+        state.attachments.push(Attachment { endpoint: endpoint.clone(), key: Key::Inproc(key), peer: None });
+        let mut wakes = Wakes::default();
+        state.feeds.tell(|| Event::Listening { endpoint: endpoint.clone() }, &mut wakes);
+        drop(state);
+        wakes.wake();
+        self.hub.meet(name);
+        Ok(endpoint.clone())
+    }
+
+    pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
+        endpoint.check_connect()?;
+        let dead = self.lock().take_dead(endpoint);
+        dead.into_iter().for_each(|key| self.forget(key, Ending::Abrupt, false));
+        let (connected, wakes) = self.change(|state, wakes| {
+            if state.phase != Phase::Open {
+                return Err(ConnectError::Closed);
+            }
+            if self.connects_once() && state.attachments.iter().any(|other| other.leads_to(endpoint)) {
+                return Ok(());
+            }
+            let inproc = matches!(endpoint.address(), Address::Inproc(_));
+            let peer = state.pipes.insert(true, inproc);
+            if let Err(error) = state.pattern.claim(peer, name) {
+                state.pipes.peers.remove(peer);
+                return Err(error);
+            }
+            let routing_id = state.pattern.name(peer).unwrap_or_default();
+            if let Some(peer) = state.pipes.peers.get_mut(peer) {
+                peer.remote = Remote { endpoint: Some(endpoint.clone()), routing_id, ..Remote::default() };
+            }
+            if self.options.immediate {
+                // A name is enough for a ROUTER to send to.
+                state.wake_senders(wakes);
+            } else {
+                state.writable(peer, wakes);
+            }
+            let key = match endpoint.address() {
+                Address::Inproc(name) => Key::Inproc(self.hub.dial(name, peer, self.caller())),
+                _ => Key::Engine(self.engine.dial(endpoint.clone(), peer, self.setup())),
+            };
+            state.attachments.push(Attachment { endpoint: endpoint.clone(), key, peer: Some(peer) });
+            Ok(())
+        });
+        wakes.wake();
+        if let Address::Inproc(name) = endpoint.address() {
+            self.hub.meet(name);
+        }
+        connected
+    }
+
+    /// Ends what came of a `bind` or `connect`, at once or soon.
+    pub(super) fn forget(&self, key: Key, ending: Ending, at_once: bool) {
+        match key {
+            Key::Inproc(key) => self.hub.forget(key),
+            Key::Engine(key) if at_once => self.engine.forget_now(key, ending),
+            Key::Engine(key) => self.engine.forget(key, ending),
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { setup: self.setup(), engine: self.engine.clone() }
+    }
+
+    pub(crate) fn unbind(&self, endpoint: &Endpoint) -> Result<(), DetachError> {
+        self.detach(endpoint, |attachment| attachment.peer.is_none())
+    }
+
+    pub(crate) fn disconnect(&self, endpoint: &Endpoint) -> Result<(), DetachError> {
+        self.detach(endpoint, |attachment| attachment.peer.is_some())
+    }
+
+    /// Undoes one bind or connect, and takes back what its peers have not got.
+    fn detach(&self, endpoint: &Endpoint, of_kind: impl Fn(&Attachment) -> bool) -> Result<(), DetachError> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(DetachError::Closed);
+        }
+        let place = state
+            .attachments
+            .iter()
+            .position(|attachment| attachment.endpoint == *endpoint && of_kind(attachment));
+        let Some(place) = place else { return Err(DetachError::Unknown(endpoint.clone())) };
+        let attachment = state.attachments.remove(place);
+        if let Some(peer) = attachment.peer {
+            // From here on it is treated like an accepted peer: when its connection ends, it is gone.
+            state.forsake(peer);
+        }
+        drop(state);
+        self.forget(attachment.key, Ending::Abrupt, true);
+        if let Some(peer) = attachment.peer {
+            self.remove(peer).wake();
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Whether a second `connect` to the same endpoint changes nothing, as in libzmq: these types would only get twice
+    /// what they want once.
+    fn connects_once(&self) -> bool {
+        use SocketType::{Dealer, Pub, Req, Sub};
+        matches!(self.socket_type, Dealer | Pub | Req | Sub)
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        let this: Arc<Self> = self.this.upgrade().expect("it is borrowed, so it is there");
+        // What no legal peer sends need not be gathered first. An XSUB may send anything to a PUB, which throws it away.
+        let wanted = self.receives || self.socket_type == SocketType::Pub;
+        let message = if wanted { self.options.max_message_size } else { UNWANTED };
+        let config = zmtp::Config {
+            socket_type: self.socket_type,
+            identity: self.options.routing_id.clone(),
+            handshake_timeout: Some(self.options.handshake_timeout),
+            answers: false,
+            limits: zmtp::Limits { message, parts: PARTS, handshake: HANDSHAKE },
+        };
+        Arc::new(Setup { host: this, options: self.options.clone(), config })
+    }
+}
+
+impl State {
+    /// Takes out a `connect` to the endpoint whose peer would not have us, and which so is none any more.
+    fn take_dead(&mut self, endpoint: &Endpoint) -> Option<Key> {
+        let Self { attachments, pipes, .. } = self;
+        let is_dead = |other: &Attachment| {
+            other.leads_to(endpoint) && other.peer.is_none_or(|peer| !pipes.is_dialled(peer))
+        };
+        let place = attachments.iter().position(is_dead)?;
+        Some(attachments.remove(place).key)
+    }
+}
+
+/// Parts that an incoming message may have. Each costs memory beside its octets.
+const PARTS: usize = 64 * 1024;
+
+/// Octets of a message to a socket whose peers have nothing to say.
+const UNWANTED: usize = 64 * 1024;
+
+/// Octets that a peer may send in one command of the handshake.
+const HANDSHAKE: usize = 8 * 1024;

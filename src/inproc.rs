@@ -252,7 +252,7 @@ impl Link {
             }
             Err(rejection) => {
                 wakes.append(binder.lose(bound, &mut Flight::default()));
-                wakes.append(binder.part(bound, &End::HungUp));
+                wakes.append(binder.part(bound, &End::Refused(rejection)));
                 drop(state);
                 wakes.wake();
                 return Err(rejection);

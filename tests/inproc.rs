@@ -475,3 +475,41 @@ fn a_receiver_without_a_mark_is_not_kept_busy_by_a_fast_sender() {
         });
     });
 }
+
+#[test]
+fn who_is_turned_away_by_the_one_that_connects_is_not_tried_over_and_over() {
+    let ctx = Context::new().unwrap();
+    let [first, second] = [(); 2].map(|()| ctx.socket::<Dealer>().routing_id("same").build().unwrap());
+    first.bind("inproc://first").unwrap();
+    second.bind("inproc://second").unwrap();
+    let monitor = second.monitor();
+    let router = ctx.socket::<Router>().build().unwrap();
+    router.connect("inproc://first").unwrap();
+    router.connect("inproc://second").unwrap();
+    // Whatever the I/O thread was asked to do is done when it has served these.
+    for _ in 0..10 {
+        let push = ctx.socket::<Push>().build().unwrap();
+        let pull = ctx.socket::<Pull>().build().unwrap();
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        push.send("x").unwrap();
+        assert_eq!(pull.recv().unwrap(), "x");
+    }
+    let events: Vec<Event> = std::iter::from_fn(|| monitor.try_recv().ok()).collect();
+    let tries = events.iter().filter(|event| matches!(event, Event::Disconnected { .. })).count();
+    assert_eq!(tries, 1, "{} events", events.len());
+}
+
+#[test]
+fn who_was_turned_away_by_the_one_that_connects_is_taken_when_there_is_a_place() {
+    let ctx = Context::new().unwrap();
+    let [first, second] = [(); 2].map(|()| ctx.socket::<Dealer>().routing_id("same").build().unwrap());
+    let router = ctx.socket::<Router>().build().unwrap();
+    first.connect(router.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    router.wait_connected(1, PATIENCE).unwrap();
+    second.bind("inproc://second").unwrap();
+    router.connect("inproc://second").unwrap();
+    drop(first);
+    second.send_timeout("mine", PATIENCE).unwrap();
+    let came = router.recv_timeout(PATIENCE).unwrap();
+    assert!(came.parts().eq([b"same", b"mine"]), "{came:?}");
+}

@@ -112,7 +112,8 @@ impl Host for Core {
             }
             state.remove(id, wakes);
             state.end_feeds_with_the_last(wakes);
-            state.names_with_a_place()
+            // Who did not want us had no place that others could have now, and is not to be asked again at once.
+            if matches!(why, End::Refused(_)) { Vec::new() } else { state.names_with_a_place() }
         };
         let (names, wakes) = self.change(part);
         if !names.is_empty() {
@@ -300,14 +301,14 @@ impl State {
         self.wake_draining(wakes);
     }
 
-    /// A peer that is not expected back is gone, but for what is left in its inbox.
-    /// The inproc names at which somebody may have been turned away who is welcome now. Only an end of theirs would have
-    /// them tried again otherwise.
+    /// The inproc names at which somebody may have been turned away, by whichever side, who is welcome now. Only an end
+    /// of theirs would have them tried again otherwise.
     fn names_with_a_place(&self) -> Vec<Inproc> {
-        let bound = self.attachments.iter().filter(|attachment| attachment.peer.is_none());
-        bound.filter_map(Attachment::inproc).cloned().collect()
+        let free = |other: &&Attachment| other.peer.is_none_or(|peer| !self.pipes.is_connected(peer));
+        self.attachments.iter().filter(free).filter_map(Attachment::inproc).cloned().collect()
     }
 
+    /// A peer that is not expected back is gone, but for what is left in its inbox.
     fn remove(&mut self, id: Id, wakes: &mut Wakes) {
         let Some(peer) = self.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
         let unsent = peer.outbox.take_back(None);

@@ -584,3 +584,21 @@ fn subscriptions_count_whether_or_not_anybody_receives_them() {
         assert_eq!(publisher.try_recv(), Err(RecvError::Empty));
     });
 }
+
+#[test]
+fn a_subscription_does_not_overtake_what_the_peer_sent_before() {
+    let ctx = Context::new().unwrap();
+    let xpub = ctx.socket::<XPub>().build().unwrap();
+    let xsub = ctx.socket::<XSub>().build().unwrap();
+    xpub.bind("inproc://order").unwrap();
+    xsub.connect("inproc://order").unwrap();
+    // Those after the first wait until that is received, and then come together.
+    xsub.send("1").unwrap();
+    xsub.send("2").unwrap();
+    xsub.send(["\u{1}a", "\u{1}b"].into_iter().collect::<Message>()).unwrap();
+    xsub.send("3").unwrap();
+    for expected in ["1", "2", "\u{1}a", "\u{1}b", "3"] {
+        assert_eq!(xpub.recv_timeout(PATIENCE).unwrap(), expected);
+    }
+    assert_eq!((xpub.stats().received, xpub.stats().delivered), (5, 5));
+}

@@ -206,11 +206,14 @@ impl Pipes {
         peers.into_iter().for_each(|peer| self.discard(peer));
     }
 
-    /// Puts a message of the socket itself into the inbox of a peer. It does not count for the high-water mark.
-    pub(super) fn notify(&mut self, id: Id, message: Message) {
+    /// Puts a message of the socket itself into the inbox of a peer, behind what had come from that before, which is
+    /// taken. It does not count for the high-water mark.
+    pub(super) fn notify(&mut self, id: Id, before: &mut Vec<Message>, message: Message) {
         let Some(peer) = self.peers.get_mut(id) else { return };
-        self.stats.received += 1;
-        peer.tally.received += 1;
+        let count = before.len() as u64 + 1;
+        self.stats.received += count;
+        peer.tally.received += count;
+        self.stats.discarded += peer.inbox.accept(before) as u64;
         peer.inbox.notice(message);
     }
 

@@ -189,7 +189,7 @@ impl Publishing {
                 }
             };
             if tell {
-                pipes.notify(peer, Message::from(part));
+                pipes.notify(peer, into, Message::from(part));
                 self.incoming.join(peer);
             }
         }
@@ -248,7 +248,7 @@ impl Pattern for Publishing {
         let all = self.verbosity == Verbosity::All;
         for (topic, last) in self.asked().take(peer) {
             if last || all {
-                pipes.notify(peer, Message::subscription(false, &topic));
+                pipes.notify(peer, &mut Vec::new(), Message::subscription(false, &topic));
             }
         }
         self.publisher.leave(peer);

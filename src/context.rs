@@ -73,9 +73,9 @@ impl Context {
     /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
-    /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before, or
-    /// begun to close with [`close_async`](crate::Socket::close_async). What these have left then is given up, whatever
-    /// their [linger](crate::Builder::linger) time, and written to the log.
+    /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before. What
+    /// these have left then is given up, whatever their [linger](crate::Builder::linger) time, and written to the log. A
+    /// [`close_async`](crate::Socket::close_async) that somebody still waits for goes on.
     pub fn close(&self, timeout: Duration) -> crate::error::Closed {
         let deadline = Instant::now().checked_add(timeout);
         let members = lock(&self.0.members).take().unwrap_or_default();
@@ -86,7 +86,9 @@ impl Context {
         open.sort_by_cached_key(|member| member.owes());
         let unsent = open.iter().flat_map(|member| member.finish_close(deadline)).collect();
         for reactor in &self.0.reactors {
-            if !reactor.handle().wait_lingering(deadline) {
+            let gone = reactor.handle().wait_lingering(deadline);
+            // On an I/O thread it has not waited.
+            if !gone && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 reactor.handle().cut_lingering();
             }
         }

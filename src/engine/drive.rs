@@ -22,31 +22,37 @@ impl Shared {
     /// This is how every blocking call waits, so that it waits for the same things as its `async` twin.
     pub(crate) fn block_on<F: Future + Unpin>(
         self: &Arc<Self>,
-        mut future: F,
+        future: F,
         deadline: Option<Instant>,
     ) -> Option<F::Output> {
         // Help before you wait: what this thread has sent must not lie about while it sleeps.
         behind::flush();
-        let parker = Parker::current(&self.poll);
-        let waker = Waker::from(parker.clone());
-        let mut context = Context::from_waker(&waker);
-        loop {
-            parker.reset();
-            if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
-                return Some(output);
-            }
-            if !self.wait(&parker, deadline) {
-                return None;
-            }
-        }
+        self.poll_to_end(future, |parker| self.wait(parker, deadline))
     }
 
     /// Runs a future to its end on the calling thread, which meanwhile sleeps and never runs the reactor; `None` when the
     /// deadline passes first.
     pub(crate) fn sleep_on<F: Future + Unpin>(
         &self,
-        mut future: F,
+        future: F,
         deadline: Option<Instant>,
+    ) -> Option<F::Output> {
+        self.poll_to_end(future, |parker| {
+            while !parker.is_woken() {
+                if is_past(deadline) {
+                    return false;
+                }
+                parker.park(deadline);
+            }
+            true
+        })
+    }
+
+    /// Polls a future to its end, and in between has `wait` return when the parker is woken, or give up (false).
+    fn poll_to_end<F: Future + Unpin>(
+        &self,
+        mut future: F,
+        wait: impl Fn(&Arc<Parker>) -> bool,
     ) -> Option<F::Output> {
         let parker = Parker::current(&self.poll);
         let waker = Waker::from(parker.clone());
@@ -56,11 +62,8 @@ impl Shared {
             if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
                 return Some(output);
             }
-            while !parker.is_woken() {
-                if is_past(deadline) {
-                    return None;
-                }
-                parker.park(deadline);
+            if !wait(&parker) {
+                return None;
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
 use super::{Conflates, Identifies, Kind, Receives, Sends, sealed};
-use crate::error::{RecvError, Refusal};
+use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::{Options, mark};
 use crate::pattern::{Balancer, FairQueue};
@@ -54,17 +54,12 @@ impl Pattern for Dealing {
         self.outgoing.has_room()
     }
 
-    #[inline]
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
     }
 
-    fn can_recv(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
     }
 
     fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
@@ -76,10 +71,6 @@ impl Pattern for Dealing {
 
     fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
         self.outgoing.join(pipes, peer);
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {

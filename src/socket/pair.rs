@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
 use super::{Kind, Receives, Sends, sealed};
-use crate::error::{ConnectError, RecvError, Refusal};
+use crate::error::{ConnectError, Refusal};
 use crate::message::Message;
 use crate::options::{Options, mark};
 use crate::pattern::{Balancer, FairQueue};
@@ -62,17 +62,12 @@ impl Pattern for Pairing {
         self.outgoing.has_room()
     }
 
-    #[inline]
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
     }
 
-    fn can_recv(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
     }
 
     fn claim(&mut self, peer: Id, _: Option<Bytes>) -> Result<(), ConnectError> {
@@ -89,10 +84,6 @@ impl Pattern for Pairing {
 
     fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
         self.outgoing.join(pipes, peer);
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::pipes::Pipes;
 use crate::error::{ConnectError, RecvError, Refusal};
 use crate::message::Message;
+use crate::pattern::FairQueue;
 use crate::peer::Rejection;
 use crate::slots::Id;
 use crate::zmtp::PeerInfo;
@@ -23,19 +24,31 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// The queue of those that have messages, if this type receives from all of them in turn. Whatever has to do with
+    /// receiving follows from it by default.
+    fn incoming(&self) -> Option<&FairQueue> {
+        None
+    }
+
+    /// As [`Pattern::incoming`], to be changed.
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        None
+    }
+
     /// Takes the message whose turn it is. [`RecvError::Empty`] has the caller wait, or try later.
-    fn recv(&mut self, _pipes: &mut Pipes) -> Result<Message, RecvError> {
-        Err(RecvError::Empty)
+    #[inline]
+    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
+        self.incoming_mut().and_then(|incoming| incoming.recv(pipes)).ok_or(RecvError::Empty)
     }
 
     /// Whether [`Pattern::recv`] would have something to tell.
     fn can_recv(&self) -> bool {
-        false
+        self.incoming().is_some_and(|incoming| !incoming.is_empty())
     }
 
     /// Whether this type receives at all. If not, whatever peers send is dropped.
     fn receives(&self) -> bool {
-        false
+        self.incoming().is_some()
     }
 
     /// Whether sending and receiving take turns, so that each may end the waits of others.
@@ -67,7 +80,11 @@ pub(crate) trait Pattern: Send {
     fn writable(&mut self, _pipes: &mut Pipes, _peer: Id) {}
 
     /// The peer has messages.
-    fn readable(&mut self, _peer: Id) {}
+    fn readable(&mut self, peer: Id) {
+        if let Some(incoming) = self.incoming_mut() {
+            incoming.join(peer);
+        }
+    }
 
     /// The connection of the peer is lost, and it has not got these messages. `expected` tells whether it keeps its
     /// queue until it is back. Returns how many of them are still to be sent; the others are dropped.

@@ -1,13 +1,9 @@
 //! PULL: collects work from PUSH peers.
 
 use super::pattern::Pattern;
-use super::pipes::Pipes;
 use super::{Conflates, Kind, Receives, sealed};
-use crate::error::RecvError;
-use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::FairQueue;
-use crate::slots::Id;
 use crate::zmtp::SocketType;
 
 /// The receiving end of a pipeline: takes messages from all connected [`Push`](super::Push) peers.
@@ -32,20 +28,11 @@ pub(super) fn pattern(_: &Options) -> Box<dyn Pattern> {
 struct Collecting(FairQueue);
 
 impl Pattern for Collecting {
-    #[inline]
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.0.recv(pipes).ok_or(RecvError::Empty)
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.0)
     }
 
-    fn can_recv(&self) -> bool {
-        !self.0.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.0.join(peer);
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.0)
     }
 }

@@ -84,6 +84,14 @@ impl Pattern for Answering {
         self.asked.is_some()
     }
 
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
+    }
+
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
+    }
+
     fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
         if self.asked.is_some() {
             return Err(RecvError::OutOfTurn);
@@ -101,10 +109,6 @@ impl Pattern for Answering {
 
     fn can_recv(&self) -> bool {
         self.asked.is_none() && !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
     }
 
     fn takes_turns(&self) -> bool {
@@ -126,10 +130,6 @@ impl Pattern for Answering {
         let came = messages.len();
         messages.retain(|message| delimiter(message).is_some());
         came - messages.len()
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     fn gone(&mut self, peer: Id) {

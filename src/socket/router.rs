@@ -10,7 +10,7 @@ use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
 use super::{Builder, Identifies, Kind, Receives, Sends, Socket, sealed};
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::error::{ConnectError, RecvError, Refusal};
+use crate::error::{ConnectError, Refusal};
 use crate::message::Message;
 use crate::options::{Options, check_routing_id};
 use crate::pattern::{FairQueue, Pipes as _};
@@ -184,16 +184,12 @@ impl Pattern for Routing {
         !self.mandatory || self.routes.values().any(|peer| pipes.has_room(*peer))
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
     }
 
-    fn can_recv(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
     }
 
     fn claim(&mut self, peer: Id, name: Option<Bytes>) -> Result<(), ConnectError> {
@@ -233,10 +229,6 @@ impl Pattern for Routing {
         let front = [name.id.clone()];
         messages.iter_mut().for_each(|message| *message = std::mem::take(message).behind(&front));
         0
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     /// Nobody else can have them; but a peer that keeps its name while it is away has them when it is back.

@@ -4,7 +4,6 @@ use super::pattern::{Pattern, Wish};
 use super::pipes::Pipes;
 use super::subscribing::{Subscriber, Subscribes};
 use super::{Builder, Conflates, Kind, Receives, sealed};
-use crate::error::RecvError;
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::FairQueue;
@@ -52,16 +51,12 @@ struct Subscribing {
 }
 
 impl Pattern for Subscribing {
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
     }
 
-    fn can_recv(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
     }
 
     fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
@@ -75,10 +70,6 @@ impl Pattern for Subscribing {
         let came = messages.len();
         messages.retain(|message| self.subscriber.wants(message.first()) != self.invert);
         came - messages.len()
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     fn obey(&mut self, pipes: &mut Pipes, wish: Wish) {

@@ -209,18 +209,18 @@ impl Pattern for Publishing {
         true
     }
 
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
+    }
+
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
+    }
+
     fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
         let (peer, message) = self.incoming.recv_from(pipes).ok_or(RecvError::Empty)?;
         self.last = Some(peer);
         Ok(message)
-    }
-
-    fn can_recv(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
     }
 
     fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
@@ -238,10 +238,6 @@ impl Pattern for Publishing {
 
     fn writable(&mut self, _: &mut Pipes, peer: Id) {
         self.publisher.join(peer);
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     fn lost(&mut self, pipes: &mut Pipes, peer: Id, _: Vec<Message>, _: bool) -> usize {

@@ -7,7 +7,7 @@ use super::pipes::Pipes;
 use super::publishing::subscription;
 use super::subscribing::{Subscriber, Subscribes};
 use super::{Builder, Kind, Receives, Sends, sealed};
-use crate::error::{RecvError, Refusal};
+use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{FairQueue, Published, Publisher};
@@ -77,25 +77,17 @@ impl Pattern for Subscribing {
         true
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.incoming.recv(pipes).ok_or(RecvError::Empty)
+    fn incoming(&self) -> Option<&FairQueue> {
+        Some(&self.incoming)
     }
 
-    fn can_recv(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    fn receives(&self) -> bool {
-        true
+    fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
+        Some(&mut self.incoming)
     }
 
     fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
         self.subscriber.greet(pipes, peer);
         Ok(())
-    }
-
-    fn readable(&mut self, peer: Id) {
-        self.incoming.join(peer);
     }
 
     fn obey(&mut self, pipes: &mut Pipes, wish: Wish) {

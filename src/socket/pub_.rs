@@ -67,7 +67,7 @@ struct Publishing(Publisher);
 impl Pattern for Publishing {
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
         let published = self.0.publish(pipes, message);
-        count(pipes, published)
+        count(pipes, published, |dropped| &mut dropped.unsubscribed)
     }
 
     fn can_send(&self, _: &Pipes) -> bool {

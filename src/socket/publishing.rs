@@ -7,6 +7,7 @@ use super::pipes::Pipes;
 use super::wait::{Attended, Gathering};
 use super::{Builder, Kind, Socket};
 use crate::error::{Refusal, WaitError};
+use crate::monitor::Dropped;
 use crate::options::Overflow;
 use crate::pattern::Published;
 
@@ -50,11 +51,16 @@ impl<T: Publishes> Socket<T> {
     }
 }
 
-/// Counts what has become of a published message; if it was refused, it has to wait.
-pub(super) fn count(pipes: &mut Pipes, published: Option<Published>) -> Result<Sent, Refusal> {
+/// Counts what has become of a published message; if it was refused, it has to wait. `for_nobody` is the reason why it is
+/// dropped when there was nobody to send it to.
+pub(super) fn count(
+    pipes: &mut Pipes,
+    published: Option<Published>,
+    for_nobody: fn(&mut Dropped) -> &mut u64,
+) -> Result<Sent, Refusal> {
     let Published { copies, overflowed } = published.ok_or(Refusal::Full)?;
     pipes.stats.copied += copies.saturating_sub(1) as u64;
-    pipes.stats.dropped.unsubscribed += u64::from(copies == 0);
+    *for_nobody(&mut pipes.stats.dropped) += u64::from(copies == 0);
     pipes.stats.dropped.overflowed += overflowed as u64;
     Ok(Sent::Message)
 }

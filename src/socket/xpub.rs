@@ -202,7 +202,7 @@ impl Publishing {
 impl Pattern for Publishing {
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
         let published = self.publisher.publish(pipes, message);
-        count(pipes, published)
+        count(pipes, published, |dropped| &mut dropped.unsubscribed)
     }
 
     fn can_send(&self, _: &Pipes) -> bool {

@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
-use super::publishing::subscription;
+use super::publishing::{count, subscription};
 use super::subscribing::{Subscriber, Subscribes};
 use super::{Builder, Kind, Receives, Sends, sealed};
 use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::Options;
-use crate::pattern::{FairQueue, Published, Publisher};
+use crate::pattern::{FairQueue, Publisher};
 use crate::peer::Rejection;
 use crate::slots::Id;
 use crate::zmtp::{PeerInfo, SocketType};
@@ -63,11 +63,7 @@ impl Pattern for Subscribing {
             None => {
                 let publishers = pipes.connected();
                 let published = self.outgoing.send_to(pipes, &publishers, message);
-                let Published { copies, overflowed } = published.ok_or(Refusal::Full)?;
-                pipes.stats.copied += copies.saturating_sub(1) as u64;
-                pipes.stats.dropped.disconnected += u64::from(copies == 0);
-                pipes.stats.dropped.overflowed += overflowed as u64;
-                return Ok(Sent::Message);
+                return count(pipes, published, |dropped| &mut dropped.disconnected);
             }
         }
         Ok(Sent::Subscription)

@@ -157,21 +157,19 @@ impl Routing {
 
 impl Pattern for Routing {
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        let (id, body) = message.clone().split_front();
-        let Some(&peer) = self.routes.get(&id) else {
-            if self.mandatory {
+        let route = self.routes.get(message.first()).copied();
+        let Some(peer) = route.filter(|_| message.len() > 1) else {
+            // A routing id and nothing else is no message for anybody; libzmq drops it, too.
+            if self.mandatory && route.is_none() {
                 return Err(Refusal::Unroutable);
             }
             pipes.stats.dropped.unroutable += 1;
             return Ok(Sent::Message);
         };
-        let Some(body) = body else {
-            // A routing id and nothing else is no message for anybody; libzmq drops it, too.
-            pipes.stats.dropped.unroutable += 1;
-            return Ok(Sent::Message);
-        };
         if pipes.has_room(peer) {
-            pipes.push(peer, &body);
+            if let (_, Some(body)) = message.clone().split_front() {
+                pipes.push(peer, &body);
+            }
         } else if self.mandatory {
             return Err(Refusal::Full);
         } else {

@@ -93,6 +93,14 @@ impl Endpoint {
         &self.0
     }
 
+    /// The name, if it is one within the context.
+    pub(crate) fn inproc(&self) -> Option<&Inproc> {
+        match &self.0 {
+            Address::Inproc(name) => Some(name),
+            Address::Tcp(_) | Address::Ipc(_) => None,
+        }
+    }
+
     /// Whether a socket can bind here.
     pub(crate) fn check_bind(&self) -> Result<(), EndpointError> {
         match &self.0 {

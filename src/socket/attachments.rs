@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::core::Core;
 use super::state::{Phase, State};
 use crate::context::{self, Caller, Setup};
-use crate::endpoint::{Address, Endpoint, Inproc};
+use crate::endpoint::{Endpoint, Inproc};
 use crate::error::{BindError, ConnectError, DetachError};
 use crate::inproc;
 use crate::monitor::{Event, Remote};
@@ -35,10 +35,7 @@ pub(super) enum Key {
 impl Attachment {
     /// The name, if it is one within the context.
     pub(super) fn inproc(&self) -> Option<&Inproc> {
-        match self.endpoint.address() {
-            Address::Inproc(name) => Some(name),
-            _ => None,
-        }
+        self.endpoint.inproc()
     }
 
     /// Whether this is a `connect` to the endpoint.
@@ -53,40 +50,35 @@ impl Core {
         if !self.is_open() {
             return Err(BindError::Closed);
         }
-        if let Address::Inproc(name) = endpoint.address() {
-            return self.bind_inproc(endpoint, name);
+        if let Some(name) = endpoint.inproc() {
+            self.bound(endpoint, || {
+                let key = self.hub.bind(name, self.caller());
+                key.map(Key::Inproc).ok_or_else(|| BindError::Listen {
+                    endpoint: endpoint.clone(),
+                    source: io::ErrorKind::AddrInUse.into(),
+                })
+            })?;
+            self.hub.meet(name);
+            return Ok(endpoint.clone());
         }
         let (listener, bound) = self.engine.open_listener(endpoint, &self.options)?;
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return Err(BindError::Closed);
-        }
-        let mut wakes = Wakes::default();
-        state.feeds.tell(|| Event::Listening { endpoint: bound.clone() }, &mut wakes);
-        let key = Key::Engine(self.engine.listen(listener, bound.clone(), self.setup()));
-        state.attachments.push(Attachment { endpoint: bound.clone(), key, peer: None });
-        drop(state);
-        wakes.wake();
+        self.bound(&bound, || Ok(Key::Engine(self.engine.listen(listener, bound.clone(), self.setup()))))?;
         Ok(bound)
     }
 
-    fn bind_inproc(&self, endpoint: &Endpoint, name: &Inproc) -> Result<Endpoint, BindError> {
+    /// Has somebody look after a place that is now ours, unless the socket was closed meanwhile.
+    fn bound(&self, at: &Endpoint, listen: impl FnOnce() -> Result<Key, BindError>) -> Result<(), BindError> {
+        let mut wakes = Wakes::default();
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Err(BindError::Closed);
         }
-        let taken = || io::Error::from(io::ErrorKind::AddrInUse);
-        let key = self
-            .hub
-            .bind(name, self.caller())
-            .ok_or_else(|| BindError::Listen { endpoint: endpoint.clone(), source: taken() })?;
-        state.attachments.push(Attachment { endpoint: endpoint.clone(), key: Key::Inproc(key), peer: None });
-        let mut wakes = Wakes::default();
-        state.feeds.tell(|| Event::Listening { endpoint: endpoint.clone() }, &mut wakes);
+        let attachment = Attachment { endpoint: at.clone(), key: listen()?, peer: None };
+        state.attachments.push(attachment);
+        state.feeds.tell(|| Event::Listening { endpoint: at.clone() }, &mut wakes);
         drop(state);
         wakes.wake();
-        self.hub.meet(name);
-        Ok(endpoint.clone())
+        Ok(())
     }
 
     pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
@@ -100,8 +92,7 @@ impl Core {
             if self.connects_once() && state.attachments.iter().any(|other| other.leads_to(endpoint)) {
                 return Ok(());
             }
-            let inproc = matches!(endpoint.address(), Address::Inproc(_));
-            let peer = state.pipes.insert(true, inproc);
+            let peer = state.pipes.insert(true, endpoint.inproc().is_some());
             if let Err(error) = state.pattern.claim(peer, name) {
                 state.pipes.peers.remove(peer);
                 return Err(error);
@@ -116,15 +107,15 @@ impl Core {
             } else {
                 state.writable(peer, wakes);
             }
-            let key = match endpoint.address() {
-                Address::Inproc(name) => Key::Inproc(self.hub.dial(name, peer, self.caller())),
-                _ => Key::Engine(self.engine.dial(endpoint.clone(), peer, self.setup())),
+            let key = match endpoint.inproc() {
+                Some(name) => Key::Inproc(self.hub.dial(name, peer, self.caller())),
+                None => Key::Engine(self.engine.dial(endpoint.clone(), peer, self.setup())),
             };
             state.attachments.push(Attachment { endpoint: endpoint.clone(), key, peer: Some(peer) });
             Ok(())
         });
         wakes.wake();
-        if let Address::Inproc(name) = endpoint.address() {
+        if let Some(name) = endpoint.inproc() {
             self.hub.meet(name);
         }
         connected

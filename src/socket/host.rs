@@ -334,7 +334,7 @@ impl State {
         let stats = &mut self.pipes.stats;
         stats.requeued += kept as u64;
         let dropped =
-            if self.conflate { &mut stats.dropped.conflated } else { &mut stats.dropped.disconnected };
+            if self.pipes.conflate { &mut stats.dropped.conflated } else { &mut stats.dropped.disconnected };
         *dropped += (count - kept) as u64;
     }
 

@@ -238,7 +238,7 @@ impl<T: Kind> Socket<T> {
         if !self.core.begin_close() {
             return Closed::default();
         }
-        Closed { unsent: self.core.finish_close(Instant::now().checked_add(timeout)) }
+        Closed { unsent: self.core.finish_close(deadline(Some(timeout))) }
     }
 
     /// Closes the socket, and waits until what was accepted is sent, or nobody is left to send it to. Runs under any

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::feed::Feed;
-use super::{Builder, Kind, Socket};
+use super::{Builder, Kind, Socket, deadline};
 use crate::context::{Engine, left_behind};
 use crate::error::MonitorError;
 use crate::monitor::Event;
@@ -93,7 +93,7 @@ impl Monitor {
     ///
     /// When the time is over, or no event will come any more.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Event, MonitorError> {
-        self.recv_by(Instant::now().checked_add(timeout))
+        self.recv_by(deadline(Some(timeout)))
     }
 
     /// Waits for the next event. Runs under any executor.

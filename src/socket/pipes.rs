@@ -24,7 +24,7 @@ pub(crate) struct Pipes {
     deferring: bool,
     send_mark: usize,
     recv_mark: usize,
-    conflate: bool,
+    pub(super) conflate: bool,
 }
 
 /// What is to be done for connections once the core lock is released.
@@ -57,6 +57,11 @@ impl Errands {
                 Errand::HangUp => carrier.hang_up(),
             }
         }
+    }
+
+    /// Adds what is to be done for a connection, if there is one.
+    fn add(&mut self, errand: Errand, carrier: Option<Arc<dyn Carrier>>) {
+        self.rest.extend(carrier.map(|carrier| (errand, carrier)));
     }
 
     fn add_pump(&mut self, carrier: Arc<dyn Carrier>) {
@@ -192,8 +197,7 @@ impl Pipes {
         let Some(peer) = self.peers.get_mut(id) else { return };
         self.stats.discarded += peer.inbox.clear() as u64;
         if peer.inbox.resumes() || peer.outbox.is_whole() {
-            let source = peer.source.clone();
-            self.errands.rest.extend(source.map(|source| (Errand::Resume, source)));
+            self.errands.add(Errand::Resume, peer.source.clone());
         }
         if peer.over {
             self.peers.remove(id);
@@ -273,8 +277,7 @@ impl pattern::Pipes for Pipes {
             peer.tally.delivered += 1;
         }
         if peer.inbox.resumes() || (peer.outbox.is_whole() && peer.inbox.is_empty()) {
-            let source = peer.source.clone();
-            self.errands.rest.extend(source.map(|source| (Errand::Resume, source)));
+            self.errands.add(Errand::Resume, peer.source.clone());
         }
         if peer.over && peer.inbox.is_empty() {
             self.peers.remove(id);
@@ -308,7 +311,7 @@ impl pattern::Pipes for Pipes {
         let Some(peer) = self.peers.get_mut(id) else { return false };
         let carrier = peer.carrier.clone().filter(|_| !peer.severed);
         peer.severed |= carrier.is_some();
-        self.errands.rest.extend(carrier.map(|carrier| (Errand::HangUp, carrier)));
+        self.errands.add(Errand::HangUp, carrier);
         peer.severed
     }
 }

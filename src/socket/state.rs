@@ -36,7 +36,6 @@ pub(super) struct State {
     pub(super) attachments: Vec<Attachment>,
     /// The engine looks in from time to time for batches that nobody writes.
     watched: bool,
-    pub(super) conflate: bool,
     takes_turns: bool,
 }
 
@@ -66,7 +65,6 @@ impl State {
             phase: Phase::Open,
             attachments: Vec::new(),
             watched: false,
-            conflate: options.conflate,
         }
     }
 

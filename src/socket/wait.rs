@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::core::Core;
+use super::deadline;
 use super::pattern::Wish;
 use super::state::{Phase, State};
 use crate::context::{Attendance, left_behind};
@@ -197,7 +198,7 @@ impl<'a> Gathering<'a> {
     /// Blocks until that is so, for `timeout` at the longest.
     pub(super) fn block(self, timeout: Duration) -> Result<(), WaitError> {
         let engine = &self.place.core.engine;
-        engine.block_on(self, Instant::now().checked_add(timeout)).unwrap_or(Err(WaitError::TimedOut))
+        engine.block_on(self, deadline(Some(timeout))).unwrap_or(Err(WaitError::TimedOut))
     }
 }
 

@@ -49,8 +49,6 @@ pub(crate) struct Options {
     pub(crate) ipv6: bool,
     /// How a REQ, DEALER or ROUTER wants to be known to ROUTER peers; empty for whatever they choose.
     pub(crate) routing_id: Bytes,
-    /// ROUTER, DEALER, REQ: whether each new connection begins with an empty message.
-    pub(crate) probe: bool,
     /// REQ: whether a new request may replace one that is not answered.
     pub(crate) relaxed: bool,
     /// REQ: whether requests carry a number that their answers must repeat.
@@ -71,7 +69,7 @@ pub(crate) struct Options {
     pub(crate) manual: bool,
     /// XPUB: whether a message that does not begin with a subscription holds none.
     pub(crate) only_first_subscribe: bool,
-    /// XPUB: what each new peer is sent first.
+    /// What each new connection begins with: the welcome of an XPUB, or the empty message by which others probe a ROUTER.
     pub(crate) welcome: Option<Message>,
     /// XSUB: whether every end of a subscription is passed on, also when others still hold it.
     pub(crate) verbose_unsubscribe: bool,
@@ -128,7 +126,6 @@ impl Default for Options {
             recv_buffer: None,
             ipv6: false,
             routing_id: Bytes::new(),
-            probe: false,
             relaxed: false,
             correlate: false,
             mandatory: true,

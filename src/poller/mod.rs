@@ -10,14 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::bells::{Bell, Bells};
 use self::foreign::Foreign;
 use crate::context::{Attendance, Engine, left_behind};
 use crate::error::PollerError;
 use crate::slots::{Id, Slots};
-use crate::socket::{Interest, Kind, Ready, Socket, Watched};
+use crate::socket::{Interest, Kind, Ready, Socket, Watched, deadline};
 
 /// Waits for any of many sockets to be ready, for reading or writing, and for other file descriptors besides.
 ///
@@ -255,7 +255,7 @@ impl<'fd> Poller<'fd> {
         events: &mut Vec<PollEvent>,
         timeout: Option<Duration>,
     ) -> Result<usize, PollerError> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = deadline(timeout);
         events.clear();
         if self.is_empty() {
             // Nothing will come, but the caller may count on the pause.

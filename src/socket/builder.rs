@@ -10,6 +10,7 @@ use super::core::Core;
 use super::{Conflates, Identifies, Kind, Receives, Sends, Socket};
 use crate::context::{Context, Member};
 use crate::error::BuildError;
+use crate::message::Message;
 use crate::options::{Keepalive, Options};
 
 /// The options of a [`Socket`], made by [`Context::socket`]. They are set here, once, and hold for all connections of
@@ -138,7 +139,7 @@ impl<T: Identifies> Builder<T> {
     /// Whether each new connection begins with an empty message, off by default, so that a [`Router`](super::Router)
     /// gets to know the socket before that has anything to say. Other peers receive it as a message, too.
     pub fn probe_router(self, probe: bool) -> Self {
-        self.with(|options| options.probe = probe)
+        self.with(|options| options.welcome = probe.then(Message::new))
     }
 }
 

@@ -7,9 +7,8 @@ use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::{Options, mark};
 use crate::pattern::{Balancer, FairQueue};
-use crate::peer::{Rejection, Word};
 use crate::slots::Id;
-use crate::zmtp::{PeerInfo, SocketType};
+use crate::zmtp::SocketType;
 
 /// Asks and answers without taking turns: what it sends goes to one of its [`Rep`](super::Rep),
 /// [`Router`](super::Router) or [`Dealer`] peers, as a [`Push`](super::Push) sends it; what comes from any of them is
@@ -34,14 +33,12 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
     Box::new(Dealing {
         outgoing: Balancer::new(mark(options.send_hwm), options.conflate),
         incoming: FairQueue::default(),
-        probe: options.probe,
     })
 }
 
 struct Dealing {
     outgoing: Balancer,
     incoming: FairQueue,
-    probe: bool,
 }
 
 impl Pattern for Dealing {
@@ -60,13 +57,6 @@ impl Pattern for Dealing {
 
     fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
         Some(&mut self.incoming)
-    }
-
-    fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
-        if self.probe {
-            pipes.say(peer, Word::Greet(Message::new()));
-        }
-        Ok(())
     }
 
     fn writable(&mut self, pipes: &mut Pipes, peer: Id) {

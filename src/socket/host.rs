@@ -224,6 +224,7 @@ impl State {
             }
             return Err(rejection);
         }
+        self.pipes.welcome(id);
         let routing_id = self.pattern.name(id).unwrap_or_else(|| info.identity.clone());
         let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
         peer.remote.address = Some(address);

@@ -455,6 +455,6 @@ where
 }
 
 /// When a wait that begins now is over. A time too long for the clock is as good as for ever.
-fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

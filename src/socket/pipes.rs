@@ -25,6 +25,8 @@ pub(crate) struct Pipes {
     send_mark: usize,
     recv_mark: usize,
     pub(super) conflate: bool,
+    /// What each connection begins with.
+    welcome: Option<Message>,
 }
 
 /// What is to be done for connections once the core lock is released.
@@ -85,6 +87,7 @@ impl Pipes {
             send_mark: mark(options.send_hwm),
             recv_mark: mark(options.recv_hwm),
             conflate: options.conflate,
+            welcome: options.welcome.clone(),
         }
     }
 
@@ -166,6 +169,13 @@ impl Pipes {
         }
         peer.words.push(word);
         self.schedule(id, true);
+    }
+
+    /// Says what each connection begins with.
+    pub(super) fn welcome(&mut self, id: Id) {
+        if let Some(message) = self.welcome.clone() {
+            self.say(id, Word::Greet(message));
+        }
     }
 
     /// Whether the peer has a connection at present.

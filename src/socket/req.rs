@@ -14,9 +14,8 @@ use crate::error::{RecvError, Refusal, RequestError};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Pipes as _, Rotation};
-use crate::peer::{Rejection, Word};
 use crate::slots::Id;
-use crate::zmtp::{PeerInfo, SocketType};
+use crate::zmtp::SocketType;
 
 /// The asking end of request and reply: `send` asks one of its [`Rep`](super::Rep) or [`Router`](super::Router) peers,
 /// which take turns, and the next `recv` has its answer. They take turns, too; out of turn they fail with `OutOfTurn`.
@@ -118,7 +117,6 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         next: RandomState::new().build_hasher().finish() as u32,
         correlate: options.correlate,
         relaxed: options.relaxed,
-        probe: options.probe,
     })
 }
 
@@ -132,7 +130,6 @@ struct Requesting {
     next: u32,
     correlate: bool,
     relaxed: bool,
-    probe: bool,
 }
 
 /// ```text
@@ -277,13 +274,6 @@ impl Pattern for Requesting {
 
     fn takes_turns(&self) -> bool {
         true
-    }
-
-    fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
-        if self.probe {
-            pipes.say(peer, Word::Greet(Message::new()));
-        }
-        Ok(())
     }
 
     /// Only the peer that was asked has anything to say, and only one thing.

@@ -14,7 +14,7 @@ use crate::error::{ConnectError, Refusal};
 use crate::message::Message;
 use crate::options::{Options, check_routing_id};
 use crate::pattern::{FairQueue, Pipes as _};
-use crate::peer::{Rejection, Word};
+use crate::peer::Rejection;
 use crate::slots::Id;
 use crate::zmtp::{PeerInfo, SocketType};
 
@@ -101,7 +101,6 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         next: RandomState::new().build_hasher().finish() as u32,
         mandatory: options.mandatory,
         handover: options.handover,
-        probe: options.probe,
     })
 }
 
@@ -113,7 +112,6 @@ struct Routing {
     next: u32,
     mandatory: bool,
     handover: bool,
-    probe: bool,
 }
 
 /// The routing id of a peer.
@@ -133,6 +131,11 @@ impl Routing {
         id[1..].copy_from_slice(&self.next.to_be_bytes());
         self.next = self.next.wrapping_add(1);
         Bytes::copy_from_slice(&id)
+    }
+
+    /// Whether `connect_as` has given the peer its routing id.
+    fn is_named(&self, peer: Id) -> bool {
+        self.names.get(&peer).is_some_and(|name| name.given)
     }
 
     fn assign(&mut self, peer: Id, id: Bytes, given: bool) {
@@ -200,20 +203,16 @@ impl Pattern for Routing {
     }
 
     fn attach(&mut self, pipes: &mut Pipes, peer: Id, info: &PeerInfo) -> Result<(), Rejection> {
-        if !self.names.get(&peer).is_some_and(|name| name.given) {
+        if !self.is_named(peer) {
             let id = self.choose(info);
             if let Some(&holder) = self.routes.get(&id) {
-                let given = self.names.get(&holder).is_some_and(|name| name.given);
-                if !self.handover || given {
+                if !self.handover || self.is_named(holder) {
                     return Err(Rejection::RoutingIdTaken);
                 }
                 pipes.sever(holder);
                 self.forget(holder);
             }
             self.assign(peer, id, false);
-        }
-        if self.probe {
-            pipes.say(peer, Word::Greet(Message::new()));
         }
         Ok(())
     }
@@ -231,7 +230,7 @@ impl Pattern for Routing {
 
     /// Nobody else can have them; but a peer that keeps its name while it is away has them when it is back.
     fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
-        let given = self.names.get(&peer).is_some_and(|name| name.given);
+        let given = self.is_named(peer);
         if given && expected {
             unsent.iter().for_each(|message| _ = pipes.push(peer, message));
             return unsent.len();

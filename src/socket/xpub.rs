@@ -10,9 +10,8 @@ use crate::error::{RecvError, Refusal, SubscribeError};
 use crate::message::Message;
 use crate::options::{Options, Verbosity};
 use crate::pattern::{Added, FairQueue, Pipes as _, Publisher, Removed, Subscriptions};
-use crate::peer::{Rejection, Word};
 use crate::slots::Id;
-use crate::zmtp::{PeerInfo, SocketType};
+use crate::zmtp::SocketType;
 
 /// A [`Pub`](super::Pub) that receives what its subscribers want: messages of one part, which are the byte 1 and a topic
 /// for a subscription, and the byte 0 and a topic for the end of one. [`XPubEvent`] reads them. Besides these it receives
@@ -123,7 +122,6 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         verbosity: options.verbosity,
         manual: options.manual,
         only_first: options.only_first_subscribe,
-        welcome: options.welcome.clone(),
     })
 }
 
@@ -137,7 +135,6 @@ struct Publishing {
     verbosity: Verbosity,
     manual: bool,
     only_first: bool,
-    welcome: Option<Message>,
 }
 
 impl Publishing {
@@ -221,13 +218,6 @@ impl Pattern for Publishing {
         let (peer, message) = self.incoming.recv_from(pipes).ok_or(RecvError::Empty)?;
         self.last = Some(peer);
         Ok(message)
-    }
-
-    fn attach(&mut self, pipes: &mut Pipes, peer: Id, _: &PeerInfo) -> Result<(), Rejection> {
-        if let Some(welcome) = &self.welcome {
-            pipes.say(peer, Word::Greet(welcome.clone()));
-        }
-        Ok(())
     }
 
     fn arrive(&mut self, pipes: &mut Pipes, peer: Id, messages: &mut Vec<Message>) -> usize {

@@ -94,6 +94,16 @@
 //!
 //! All of it is counted in [`Stats`], by reason.
 //!
+//! # Limits
+//!
+//! What strangers can take of a socket is limited, unless set otherwise, as follows. Each time a limit is hit monitors are told
+//! with [`Event::LimitReached`](crate::Event::LimitReached), and [`Stats::limits`] counts it, by [`Limit`](crate::Limit).
+//!
+//! | limit | option | default | beyond |
+//! |---|---|---|---|
+//! | time of a handshake | [`handshake_timeout`](Builder::handshake_timeout) | 30 s | the connection ends |
+//! | size of a message | [`max_message_size`](Builder::max_message_size) | 64 MiB | the connection ends, as soon as the size is known |
+//!
 //! # If you know libzmq
 //!
 //! What goes over the wire is the same. What is not, for the one who programs:

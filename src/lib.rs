@@ -70,6 +70,7 @@ mod error;
 pub mod fuzzing;
 pub mod guide;
 mod inproc;
+mod limit;
 mod lock;
 mod message;
 mod monitor;
@@ -92,6 +93,7 @@ pub use error::{
     PollerError, ProxyError, RecvError, Refusal, Rejection, RequestError, SendError, SubscribeError,
     WaitError,
 };
+pub use limit::{Limit, LimitHits};
 pub use message::{Message, Parts};
 pub use monitor::{Dropped, End, Event, Remote};
 pub use options::{Keepalive, Overflow, Verbosity};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::endpoint::Endpoint;
 use crate::error::Rejection;
+use crate::limit::Limit;
 use crate::zmtp::{SocketType, Violation};
 
 /// What happened to a connection of a socket; told by a [`Monitor`](crate::Monitor).
@@ -84,6 +85,14 @@ pub enum Event {
     Abandoned {
         /// What [`connect`](crate::Socket::connect) was given.
         endpoint: Endpoint,
+    },
+    /// A limit of the socket was reached. What that means for the peer, the [`Limit`] says; if it ends the connection, that
+    /// is told in an event of its own.
+    LimitReached {
+        /// Which one.
+        limit: Limit,
+        /// Who reached it, as far as that is known.
+        peer: Remote,
     },
     /// Messages that the socket had accepted were given up. At most one such event comes in a tenth of a second.
     Dropped {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::endpoint::Endpoint;
 pub(crate) use crate::error::Rejection;
+use crate::limit::Limit;
 use crate::message::Message;
 use crate::monitor::{End, Event, Remote};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
@@ -57,6 +58,9 @@ pub(crate) trait Host: Send + Sync {
 
     /// Something has happened that monitors of the socket are told, if there are any.
     fn report(&self, event: &dyn Fn() -> Event) -> Wakes;
+
+    /// A limit is reached: that is counted, and told to monitors, if there are any.
+    fn limit_reached(&self, limit: Limit, peer: &dyn Fn() -> Remote) -> Wakes;
 
     /// Writes the batches that nobody else may write.
     fn flush(&self);

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the crate. Each may name itself and those before it; `lib.rs` may name all.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "lock",
     "slots",
     "message",
     "endpoint",
     "zmtp",
     "error",
+    "limit",
     "options",
     "monitor",
     "pipe",

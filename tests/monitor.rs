@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::raw::{self, command, greeting, property};
 use common::{DeadPort, PATIENCE, blocked, eventually, poll_once, within};
 use ferromq::{
-    Builder, Context, Dealer, Dropped, End, Endpoint, Event, Kind, Monitor, MonitorError, Pair, Pub, Pull,
-    Push, Rejection, Remote, Router, Socket, SocketType, Violation, XPub,
+    Builder, Context, Dealer, Dropped, End, Endpoint, Event, Kind, Limit, Monitor, MonitorError, Pair, Pub,
+    Pull, Push, Rejection, Remote, Router, Socket, SocketType, Violation, XPub,
 };
 use futures_executor::block_on;
 
@@ -89,6 +89,14 @@ fn disconnected(monitor: &Monitor) -> (Remote, End) {
 fn failed(monitor: &Monitor) -> (Remote, End) {
     match next(monitor) {
         Event::HandshakeFailed { peer, why } => (peer, why),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn limit_reached(monitor: &Monitor) -> Limit {
+    match next(monitor) {
+        Event::LimitReached { limit, .. } => limit,
         other => panic!("{other:?}"),
     }
 }
@@ -256,6 +264,7 @@ fn a_stranger_that_says_too_little_is_told_of() {
             let mut stranger = raw::Peer::connect(&at);
             stranger.write(octets);
             accepted(&monitor);
+            assert_eq!(limit_reached(&monitor), Limit::HandshakeTime);
             let why = failed(&monitor).1;
             assert!(matches!(why, End::Violation(Violation::HandshakeTimeout)), "{why}");
         }
@@ -405,7 +414,12 @@ fn a_connection_ends_for_a_reason() {
             accepted(&monitor);
             let ready = ready_peer(&monitor);
             end(peer);
-            let (gone, why) = disconnected(&monitor);
+            let mut event = next(&monitor);
+            if let Event::LimitReached { limit, .. } = event {
+                assert_eq!(limit, Limit::MessageSize);
+                event = next(&monitor);
+            }
+            let Event::Disconnected { peer: gone, why } = event else { panic!("{event:?}") };
             assert_eq!(gone, ready);
             assert!(is_right(&why), "{why:?}");
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::linger::Lingering;
 use super::{Command, Setup, Shared};
 use crate::endpoint::Endpoint;
+use crate::limit::Limit;
 use crate::lock::lock;
 use crate::monitor::{Event, Remote};
 use crate::peer::{Carrier, Host};
@@ -255,6 +256,10 @@ impl Link {
         let host = &*self.wire.host;
         let mut wakes = lock(&self.wire.outgoing).lose(host);
         let Stage::Talking(session) = &self.stage else { return wakes };
+        if let End::Violation(violation) = why {
+            let limit = Limit::overstepped_by(violation);
+            limit.into_iter().for_each(|limit| wakes.append(host.limit_reached(limit, &|| self.remote())));
+        }
         wakes.append(match session.peer() {
             Some(peer) => host.part(peer, why),
             None => host.report(&|| Event::HandshakeFailed { peer: self.remote(), why: why.clone() }),

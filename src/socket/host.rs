@@ -7,8 +7,9 @@ use super::attachments::Attachment;
 use super::core::Core;
 use super::state::{Phase, State};
 use crate::endpoint::Inproc;
+use crate::limit::Limit;
 use crate::message::Message;
-use crate::monitor::{End, Event};
+use crate::monitor::{End, Event, Remote};
 use crate::options::Overflow;
 use crate::peer::{Carrier, Ending, Host, Rejection, Word};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
@@ -131,6 +132,15 @@ impl Host for Core {
     fn report(&self, event: &dyn Fn() -> Event) -> Wakes {
         let mut wakes = Wakes::default();
         self.lock().feeds.tell(event, &mut wakes);
+        wakes
+    }
+
+    fn limit_reached(&self, limit: Limit, peer: &dyn Fn() -> Remote) -> Wakes {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        state.pipes.stats.limits.add(limit);
+        state.feeds.tell(|| Event::LimitReached { limit, peer: peer() }, &mut wakes);
+        drop(state);
         wakes
     }
 

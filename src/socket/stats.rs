@@ -1,5 +1,6 @@
 //! [`Stats`]: where every message of a socket is, and [`PeerStats`]: the same for each peer.
 
+use crate::limit::LimitHits;
 use crate::monitor::{Dropped, Remote};
 use crate::peer::{Peer, Tally};
 
@@ -54,6 +55,8 @@ pub struct Stats {
     pub peers: usize,
     /// How often a peer that `connect` made was connected again.
     pub reconnects: u64,
+    /// How often each limit on what peers can take was hit.
+    pub limits: LimitHits,
 }
 
 /// What has become of the messages to and from one peer so far, over all its connections; see

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
+use crate::limit::Limit;
 use crate::lock::lock;
 use crate::message::Message;
-use crate::monitor::{End, Event};
+use crate::monitor::{End, Event, Remote};
 use crate::peer::{Carrier, Host, Rejection, Word};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::{Id, Slots};
@@ -200,6 +201,10 @@ impl Host for Mock {
     }
 
     fn report(&self, _: &dyn Fn() -> Event) -> Wakes {
+        Wakes::default()
+    }
+
+    fn limit_reached(&self, _: Limit, _: &dyn Fn() -> Remote) -> Wakes {
         Wakes::default()
     }
 

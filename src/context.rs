@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::engine::Reactor;
 pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup, behind as left_behind};
 use crate::error::{ContextError, OptionError};
@@ -77,7 +78,7 @@ impl Context {
     /// these have left then is given up, whatever their [linger](crate::Builder::linger) time, and written to the log. A
     /// [`close_async`](crate::Socket::close_async) that somebody still waits for goes on.
     pub fn close(&self, timeout: Duration) -> crate::error::Closed {
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = clock::now().checked_add(timeout);
         let members = lock(&self.0.members).take().unwrap_or_default();
         let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
         open.retain(|member| member.begin_close());
@@ -88,7 +89,7 @@ impl Context {
         for reactor in &self.0.reactors {
             let gone = reactor.handle().wait_lingering(deadline);
             // On an I/O thread it has not waited.
-            if !gone && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if !gone && deadline.is_some_and(|deadline| deadline <= clock::now()) {
                 reactor.handle().cut_lingering();
             }
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::message::Message;
 use crate::session::harness::program;
 use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, Limits, SocketType, Violation};
@@ -183,7 +184,7 @@ fn config(socket_type: SocketType) -> Config {
 /// The instant at which everything happens.
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
+    *EPOCH.get_or_init(clock::now)
 }
 
 const SOCKET_TYPES: [SocketType; 11] = [

@@ -61,6 +61,7 @@
 #![deny(missing_docs)]
 #![warn(unnameable_types)]
 
+mod clock;
 mod context;
 mod endpoint;
 mod engine;
@@ -80,6 +81,7 @@ mod peer;
 mod pipe;
 mod poller;
 mod proxy;
+mod random;
 mod session;
 mod slots;
 mod socket;

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
+use crate::clock;
 use crate::context::{Attendance, Engine, left_behind};
 use crate::error::{ProxyError, RecvError, Refusal};
 use crate::lock::lock;
@@ -132,7 +132,7 @@ impl<'a> Proxy<'a> {
                 Some(Step::Ended(result)) => return result,
                 // There is more to do; but others live on this reactor, too, and so do the sockets themselves.
                 Some(Step::Busy) | None => {
-                    engine.block_on(std::future::pending::<()>(), Some(Instant::now()));
+                    engine.block_on(std::future::pending::<()>(), Some(clock::now()));
                 }
             }
         }

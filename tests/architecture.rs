@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the crate. Each may name itself and those before it; `lib.rs` may name all.
-const ORDER: [&str; 22] = [
+const ORDER: &[&str] = &[
     "lock",
     "slots",
     "message",
@@ -19,6 +19,8 @@ const ORDER: [&str; 22] = [
     "pattern",
     "peer",
     "session",
+    "clock",
+    "random",
     "transport",
     "engine",
     "inproc",
@@ -35,6 +37,8 @@ const PURE: [&str; 7] = ["slots", "message", "zmtp", "pipe", "pattern", "peer", 
 const IMPURE: [&str; 3] = ["mio", "socket2", "Instant::now"];
 /// What a pure module never names of `std`.
 const IMPURE_STD: [&str; 2] = ["net", "thread"];
+/// What only one module names: others ask that, so that a simulation can answer.
+const FROM_ONE_PLACE: [(&str, &str); 2] = [("Instant::now", "clock"), ("RandomState", "random")];
 /// The most lines of a file, tests included.
 const MAX_LINES: usize = 700;
 
@@ -46,6 +50,11 @@ fn modules_name_only_those_before_them() {
 #[test]
 fn pure_modules_touch_no_socket_thread_or_clock() {
     check(purity_faults);
+}
+
+#[test]
+fn time_and_chance_come_from_one_place_each() {
+    check(source_faults);
 }
 
 #[test]
@@ -97,6 +106,16 @@ fn purity_faults(source: &Source) -> Vec<String> {
     names.extend(of_std.map(|(at, head)| (at, format!("std::{head}"))));
     let fault = |(at, name)| source.fault(at, &format!("{module} is pure and may not name {name}"));
     names.into_iter().map(fault).collect()
+}
+
+fn source_faults(source: &Source) -> Vec<String> {
+    let module = source.module();
+    let mut faults = Vec::new();
+    for (name, place) in FROM_ONE_PLACE.into_iter().filter(|(_, place)| *place != module) {
+        let fault = |at| source.fault(at, &format!("{name} is for {place} alone: ask that"));
+        faults.extend(words(&source.code, name).map(fault));
+    }
+    faults
 }
 
 fn file_faults(source: &Source) -> Vec<String> {
@@ -281,6 +300,18 @@ mod rules {
         let expected = [(3, "mio"), (5, "socket2"), (4, "Instant::now"), (1, "std::net"), (1, "std::thread")]
             .map(|(line, name)| format!("src/session.rs:{line}: session is pure and may not name {name}"));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn who_asks_the_system_for_the_time_is_found() {
+        let text = "//! Doc.\nuse std::hash::RandomState;\nfn f() -> Instant { Instant::now() }\n";
+        let found = faults(source_faults, "engine/mod.rs", text);
+        let expected =
+            [(3, "Instant::now", "clock"), (2, "RandomState", "random")].map(|(line, name, place)| {
+                format!("src/engine/mod.rs:{line}: {name} is for {place} alone: ask that")
+            });
+        assert_eq!(found, expected);
+        assert_eq!(faults(source_faults, "clock.rs", "fn f() { Instant::now(); }"), [""; 0]);
     }
 
     #[test]

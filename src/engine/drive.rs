@@ -13,6 +13,7 @@ use super::behind;
 use super::duty::{Ask, Look, Nap, Next, Roster};
 use super::parker::{Parker, interrupt};
 use super::reactor::Turn;
+use crate::clock;
 use crate::lock::lock;
 
 impl Shared {
@@ -206,7 +207,7 @@ impl Drop for Driver<'_> {
 }
 
 fn is_past(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= Instant::now())
+    deadline.is_some_and(|deadline| deadline <= clock::now())
 }
 
 /// How often the I/O thread looks in while callers run the reactor. After the last of them has left, the second look at

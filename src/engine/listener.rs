@@ -1,6 +1,6 @@
 //! A bound endpoint, as the reactor keeps it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub(crate) struct Accepting {
     pub(crate) endpoint: Endpoint,
     pub(crate) setup: Arc<Setup>,
     /// The connections that came in here and are still there.
-    pub(crate) links: HashSet<Id>,
+    pub(crate) links: BTreeSet<Id>,
     /// The system is out of something: when to try again.
     pub(crate) paused: Option<Instant>,
     /// Whether this stands in the reactor's list of what is to be looked at.
@@ -26,7 +26,7 @@ pub(crate) struct Accepting {
 
 impl Accepting {
     pub(crate) fn new(listener: Listener, endpoint: Endpoint, setup: Arc<Setup>) -> Self {
-        Self { listener, endpoint, setup, links: HashSet::new(), paused: None, listed: false }
+        Self { listener, endpoint, setup, links: BTreeSet::new(), paused: None, listed: false }
     }
 
     pub(crate) fn listener(&self) -> &Listener {

@@ -21,8 +21,6 @@ mod timers;
 mod watch;
 mod wire;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -42,6 +40,7 @@ use crate::lock::lock;
 use crate::options::Options;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
+use crate::random;
 use crate::slots::Id;
 use crate::transport::{Listener, Target, ipc, tcp};
 use crate::zmtp;
@@ -188,7 +187,7 @@ impl Reactor {
     pub(crate) fn start(name: String) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
-        let random = RandomState::new().build_hasher().finish();
+        let random = random::seed();
         let shared = Arc::new(Shared {
             roster: Mutex::new(Roster::new(Box::new(Turn::new(poll, random)?))),
             poll: waker,

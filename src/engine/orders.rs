@@ -11,6 +11,7 @@ use super::listener::Accepting;
 use super::reactor::{Entry, Turn};
 use super::wire::Link;
 use super::{Command, Key, Shared};
+use crate::clock;
 use crate::peer::Host;
 use crate::session::End;
 use crate::slots::Id;
@@ -23,7 +24,7 @@ impl Turn {
         if commands.is_empty() {
             return;
         }
-        let now = Instant::now();
+        let now = clock::now();
         for command in commands {
             self.obey_one(shared, command, now);
         }

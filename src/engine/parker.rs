@@ -7,6 +7,8 @@ use std::task::Wake;
 use std::thread::{self, Thread};
 use std::time::Instant;
 
+use crate::clock;
+
 /// A thread that waits, either parked or in the poll; waking it works both ways.
 #[derive(Debug)]
 pub(crate) struct Parker {
@@ -57,7 +59,7 @@ impl Parker {
             return;
         }
         match deadline {
-            Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+            Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(clock::now())),
             None => thread::park(),
         }
         self.finish(PARKED);

@@ -15,6 +15,7 @@ use super::timers::Timers;
 use super::watch::Watch;
 use super::wire::{Link, Origin};
 use super::{Key, Shared};
+use crate::clock;
 use crate::session::{End, Scratch};
 use crate::slots::{Id, Slots};
 
@@ -57,7 +58,7 @@ impl Turn {
             keys: HashMap::new(),
             timers: Timers::default(),
             ready: VecDeque::new(),
-            polled: Instant::now(),
+            polled: clock::now(),
             overdue: false,
             scratch: Scratch::new(),
             watch: Watch::default(),
@@ -75,7 +76,7 @@ impl Turn {
         if polls {
             self.poll(parker, deadline);
         }
-        let now = Instant::now();
+        let now = clock::now();
         if polls {
             self.polled = now;
         }
@@ -105,7 +106,7 @@ impl Turn {
     /// The time to the earliest of all deadlines.
     fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
         let next = [deadline, self.timers.next(), self.watch.next()].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next.saturating_duration_since(clock::now()))
     }
 
     fn note_events(&mut self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::clock;
 
 /// While messages are sent in a stream, the callers write full batches themselves, and what they leave in the last one
 /// is written by a look now and then. The looks become rarer while the stream goes on, and end when one finds nothing.
@@ -23,7 +24,7 @@ impl Watch {
     pub(crate) fn begin(&mut self, shared: &Arc<Shared>) {
         if self.next.is_none() && shared.is_watched() {
             self.pause = FIRST;
-            self.next = Some(Instant::now() + self.pause);
+            self.next = Some(clock::now() + self.pause);
         }
     }
 

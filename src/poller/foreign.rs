@@ -11,6 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Token};
 
 use super::{Entry, PollEvent, Poller, Source};
+use crate::clock;
 use crate::context::left_behind;
 use crate::slots::Id;
 use crate::socket::Interest;
@@ -85,7 +86,7 @@ impl Poller<'_> {
         let mut attendances = None;
         self.look(events, &waker);
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             let last = deadline.is_some_and(|deadline| deadline <= now);
             let mut timeout = Some(Duration::ZERO);
             if events.is_empty() {

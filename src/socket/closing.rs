@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::state::{Phase, State};
 use super::wait::Place;
+use crate::clock;
 use crate::context::Member;
 use crate::error::Closed;
 use crate::message::Message;
@@ -20,7 +21,7 @@ impl Core {
             return self.settle();
         }
         if let Some(this) = self.this.upgrade() {
-            self.engine.linger(this, Instant::now().checked_add(self.options.linger));
+            self.engine.linger(this, clock::now().checked_add(self.options.linger));
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::error::MonitorError;
 use crate::lock::lock;
 use crate::monitor::{Dropped, Event};
@@ -138,7 +139,7 @@ impl Feeds {
         if !self.owes {
             return;
         }
-        let now = Instant::now();
+        let now = clock::now();
         if self.next.is_none_or(|next| next <= now) {
             self.settle(dropped, wakes);
             self.next = now.checked_add(PAUSE);

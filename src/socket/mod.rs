@@ -62,6 +62,7 @@ pub(crate) use self::wait::{Receiving, Room};
 pub(crate) use self::watching::Watched;
 pub use self::xpub::{XPub, XPubEvent};
 pub use self::xsub::XSub;
+use crate::clock;
 use crate::context::{Context, Member};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::error::{BindError, Closed, ConnectError, DetachError, RecvError, Refusal, SendError, WaitError};
@@ -456,5 +457,5 @@ where
 
 /// When a wait that begins now is over. A time too long for the clock is as good as for ever.
 pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    timeout.and_then(|timeout| clock::now().checked_add(timeout))
 }

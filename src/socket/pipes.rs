@@ -1,9 +1,9 @@
 //! [`Pipes`]: the peers of a socket with their queues, and what is to be done for them once the core lock is released.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::stats::Stats;
+use crate::clock;
 use crate::message::Message;
 use crate::options::{Options, mark};
 use crate::pattern;
@@ -245,10 +245,10 @@ impl Pipes {
             }
             true
         } else if ripe {
-            peer.pace.flushed(Instant::now());
+            peer.pace.flushed(clock::now());
             true
         } else {
-            !self.deferring && peer.pace.at_once(Instant::now)
+            !self.deferring && peer.pace.at_once(clock::now)
         };
         if at_once && !self.deferring {
             self.errands.add_pump(carrier.clone());

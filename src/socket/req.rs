@@ -1,7 +1,5 @@
 //! REQ: asks, and waits for the answer.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +12,7 @@ use crate::error::{RecvError, Refusal, RequestError};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Pipes as _, Rotation};
+use crate::random;
 use crate::slots::Id;
 use crate::zmtp::SocketType;
 
@@ -114,7 +113,7 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         rotation: Rotation::default(),
         lost: Vec::new(),
         state: State::Idle,
-        next: RandomState::new().build_hasher().finish() as u32,
+        next: random::seed() as u32,
         correlate: options.correlate,
         relaxed: options.relaxed,
     })

@@ -1,8 +1,6 @@
 //! ROUTER: sends to the peer that a message names, and names the peer that a message came from.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 
 use bytes::Bytes;
 
@@ -15,6 +13,7 @@ use crate::message::Message;
 use crate::options::{Options, check_routing_id};
 use crate::pattern::{FairQueue, Pipes as _};
 use crate::peer::Rejection;
+use crate::random;
 use crate::slots::Id;
 use crate::zmtp::{PeerInfo, SocketType};
 
@@ -98,7 +97,7 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         routes: HashMap::new(),
         names: HashMap::new(),
         incoming: FairQueue::default(),
-        next: RandomState::new().build_hasher().finish() as u32,
+        next: random::seed() as u32,
         mandatory: options.mandatory,
         handover: options.handover,
     })

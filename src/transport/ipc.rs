@@ -10,9 +10,10 @@ use std::path::{self, Path, PathBuf};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::set_buffers;
-use super::socket_file::{SocketFile, random};
+use super::socket_file::SocketFile;
 use crate::endpoint::{Endpoint, Ipc};
 use crate::options::Options;
+use crate::random;
 
 /// A listener with its place in the file system, which it leaves when it is dropped.
 ///
@@ -97,7 +98,7 @@ struct TempDir(PathBuf);
 
 impl TempDir {
     fn new() -> io::Result<Self> {
-        let path = path::absolute(env::temp_dir())?.join(format!("ferromq-{:016x}", random()));
+        let path = path::absolute(env::temp_dir())?.join(format!("ferromq-{:016x}", random::seed()));
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }

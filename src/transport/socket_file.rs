@@ -3,20 +3,19 @@
 //! Binding makes the file and closing the socket leaves it there, where it keeps others from binding. So it is removed
 //! with its listener; and when a listener was killed, the next one takes its place.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{self, Metadata};
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{self, Path, PathBuf};
 use std::thread;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use std::time::Instant;
 use std::time::{Duration, SystemTime};
 
 use socket2::{Domain, SockAddr, Socket, Type};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::clock;
 
 /// The file of a socket that is bound, removed when this is dropped, which is to be before the socket is closed.
 #[derive(Debug)]
@@ -102,7 +101,7 @@ impl Claim {
         let (dev, ino) = inode(&fs::metadata(path.parent().unwrap_or(path))?);
         let addr = SockAddr::unix(format!("\0ferromq-{dev:x}-{ino:x}"))?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let until = Instant::now() + PATIENCE;
+        let until = clock::now() + PATIENCE;
         loop {
             match socket.bind(&addr) {
                 Ok(()) => return Ok(Self { _name: Some(socket) }),
@@ -110,7 +109,7 @@ impl Claim {
                     log::debug!("binding to {} with no claim on its directory: {error}", path.display());
                     return Ok(Self { _name: None });
                 }
-                Err(error) if Instant::now() > until => return Err(error),
+                Err(error) if clock::now() > until => return Err(error),
                 Err(_) => thread::sleep(PAUSE),
             }
         }
@@ -159,11 +158,6 @@ fn inode(found: &Metadata) -> Inode {
 
 fn in_use() -> io::Error {
     io::ErrorKind::AddrInUse.into()
-}
-
-/// A number for a name that nobody else has.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// How long binding and listening may lie apart. It is waited for only where something was left behind.

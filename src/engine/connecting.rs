@@ -70,7 +70,7 @@ impl Turn {
     /// Begins to connect, or to find out where to.
     pub(super) fn dial(&mut self, shared: &Arc<Shared>, id: Id, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
-        if let Some(target) = Target::of(&dialer.endpoint) {
+        if let Some(target) = shared.network.target(&dialer.endpoint) {
             return self.connect(id, VecDeque::from([target]), now);
         }
         dialer.stage = Stage::Resolving;

@@ -34,7 +34,7 @@ use self::linger::{Gate, Lingering};
 use self::parker::Parker;
 use self::reactor::Turn;
 use self::resolver::Resolver;
-use crate::endpoint::{Address, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::error::BindError;
 use crate::lock::lock;
 use crate::options::Options;
@@ -42,7 +42,7 @@ use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
 use crate::random;
 use crate::slots::Id;
-use crate::transport::{Listener, Target, ipc, tcp};
+use crate::transport::{Listener, Network, Target};
 use crate::zmtp;
 
 /// What a socket's new connections need to know.
@@ -72,19 +72,7 @@ impl Handle {
         endpoint: &Endpoint,
         options: &Options,
     ) -> Result<(Listener, Endpoint), BindError> {
-        let resolve = |source| BindError::Resolve { endpoint: endpoint.clone(), source };
-        let listen = |source| BindError::Listen { endpoint: endpoint.clone(), source };
-        let listener = match endpoint.address() {
-            Address::Tcp(tcp) => {
-                let addresses = tcp::bind_addresses(tcp, options).map_err(resolve)?;
-                tcp::listen_on_any(&addresses, options).map(Listener::Tcp)
-            }
-            Address::Ipc(at) => ipc::listen(at, options).map(Listener::Ipc),
-            Address::Inproc(_) => Err(io::ErrorKind::Unsupported.into()),
-        };
-        let listener = listener.map_err(listen)?;
-        let bound = listener.endpoint().map_err(listen)?;
-        Ok((listener, bound))
+        self.0.network.listen(endpoint, options)
     }
 
     /// Has the connections of a listener, which is bound there, belong to a socket.
@@ -185,22 +173,7 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     pub(crate) fn start(name: String) -> io::Result<Self> {
-        let poll = mio::Poll::new()?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
-        let random = random::seed();
-        let shared = Arc::new(Shared {
-            roster: Mutex::new(Roster::new(Box::new(Turn::new(poll, random)?))),
-            poll: waker,
-            io_thread: OnceLock::new(),
-            commands: Mutex::default(),
-            commanded: AtomicBool::new(false),
-            watched: Mutex::default(),
-            watching: AtomicBool::new(false),
-            attending: AtomicUsize::new(0),
-            gate: Arc::default(),
-            resolver: Resolver::default(),
-            keys: AtomicU64::new(0),
-        });
+        let shared = Shared::new(Network::System)?;
         let io = shared.clone();
         let thread = thread::Builder::new().name(name).spawn(move || io.run_io_thread())?;
         shared.io_thread.get_or_init(|| thread.thread().clone());
@@ -230,6 +203,7 @@ impl Drop for Reactor {
 pub(crate) struct Shared {
     roster: Mutex<Roster<Box<Turn>, Parker>>,
     poll: Arc<mio::Waker>,
+    network: Network,
     io_thread: OnceLock<Thread>,
     commands: Mutex<Vec<Command>>,
     /// Whether there are commands; spares a turn the lock.
@@ -270,6 +244,25 @@ pub(crate) enum Command {
 }
 
 impl Shared {
+    fn new(network: Network) -> io::Result<Arc<Self>> {
+        let poll = mio::Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        Ok(Arc::new(Self {
+            roster: Mutex::new(Roster::new(Box::new(Turn::new(poll, random::seed())?))),
+            poll: waker,
+            network,
+            io_thread: OnceLock::new(),
+            commands: Mutex::default(),
+            commanded: AtomicBool::new(false),
+            watched: Mutex::default(),
+            watching: AtomicBool::new(false),
+            attending: AtomicUsize::new(0),
+            gate: Arc::default(),
+            resolver: Resolver::default(),
+            keys: AtomicU64::new(0),
+        }))
+    }
+
     /// Asks for something to be done at once.
     fn command(&self, command: Command) {
         self.push(command);

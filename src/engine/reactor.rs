@@ -18,6 +18,7 @@ use super::{Key, Shared};
 use crate::clock;
 use crate::session::{End, Scratch};
 use crate::slots::{Id, Slots};
+use crate::transport::{Network, News};
 
 /// What the reactor looks after, and what it needs for that.
 pub(crate) struct Turn {
@@ -47,6 +48,18 @@ pub(super) enum Entry {
     Lingerer(Lingerer),
 }
 
+impl Entry {
+    /// Takes note of what the poll reported. True if it is to be put on the list of what is ready.
+    fn note(&mut self, news: News) -> bool {
+        match self {
+            Self::Link(link) => link.note(news) && !std::mem::replace(&mut link.listed, true),
+            Self::Accepting(accepting) => !std::mem::replace(&mut accepting.listed, true),
+            Self::Dialer(_) => true,
+            Self::Lingerer(_) => false,
+        }
+    }
+}
+
 impl Turn {
     pub(crate) fn new(poll: Poll, random: u64) -> io::Result<Self> {
         let registry = poll.registry().try_clone()?;
@@ -74,7 +87,7 @@ impl Turn {
         self.watch.begin(shared);
         let polls = self.ready.is_empty() || self.overdue;
         if polls {
-            self.poll(parker, deadline);
+            self.poll(shared, parker, deadline);
         }
         let now = clock::now();
         if polls {
@@ -87,12 +100,14 @@ impl Turn {
         self.scratch.take_wakes().wake();
     }
 
-    fn poll(&mut self, parker: Option<&Parker>, deadline: Option<Instant>) {
+    fn poll(&mut self, shared: &Shared, parker: Option<&Parker>, deadline: Option<Instant>) {
         let timeout = if self.ready.is_empty() { self.timeout(deadline) } else { Some(Duration::ZERO) };
         if !parker.is_none_or(Parker::begin_poll) {
             return;
         }
-        let result = self.poll.poll(&mut self.events, timeout);
+        let result = match &shared.network {
+            Network::System => self.poll.poll(&mut self.events, timeout),
+        };
         if let Some(parker) = parker {
             parker.end_poll();
         }
@@ -113,13 +128,7 @@ impl Turn {
         for event in &self.events {
             let id = Id::from_bits(event.token().0);
             // An event may be late, and its entry gone.
-            let ready = match self.entries.get_mut(id) {
-                Some(Entry::Link(link)) => link.note(event) && !std::mem::replace(&mut link.listed, true),
-                Some(Entry::Accepting(accepting)) => !std::mem::replace(&mut accepting.listed, true),
-                Some(Entry::Dialer(_)) => true,
-                Some(Entry::Lingerer(_)) | None => false,
-            };
-            if ready {
+            if self.entries.get_mut(id).is_some_and(|entry| entry.note(event.into())) {
                 self.ready.push_back(id);
             }
         }

@@ -15,7 +15,7 @@ use crate::peer::{Carrier, Host};
 use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
 use crate::slots::Id;
-use crate::transport::Stream;
+use crate::transport::{News, Stream};
 use crate::zmtp::{Config, SocketType};
 
 /// A stream and what is to be written to it.
@@ -176,10 +176,10 @@ impl Link {
     }
 
     /// Takes note of what the poll reported, and goes on writing. True if there may be something to read.
-    pub(crate) fn note(&mut self, event: &mio::event::Event) -> bool {
-        self.inflow.hung_up |= event.is_read_closed() || event.is_error();
-        self.inflow.readable |= event.is_readable() || self.inflow.hung_up;
-        if event.is_writable() {
+    pub(crate) fn note(&mut self, news: News) -> bool {
+        self.inflow.hung_up |= news.over;
+        self.inflow.readable |= news.readable || self.inflow.hung_up;
+        if news.writable {
             self.unblock();
         }
         self.inflow.readable

@@ -9,12 +9,69 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::Socket;
 
 use crate::endpoint::{Address, Endpoint, Ipc};
+use crate::error::BindError;
 use crate::options::Options;
+
+/// Where streams come from.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Network {
+    /// The operating system.
+    #[default]
+    System,
+}
+
+impl Network {
+    /// Listens on an endpoint, and tells which one that is when there was a choice.
+    pub(crate) fn listen(
+        &self,
+        endpoint: &Endpoint,
+        options: &Options,
+    ) -> Result<(Listener, Endpoint), BindError> {
+        let resolve = |source| BindError::Resolve { endpoint: endpoint.clone(), source };
+        let listen = |source| BindError::Listen { endpoint: endpoint.clone(), source };
+        let listener = match (self, endpoint.address()) {
+            (Self::System, Address::Tcp(tcp)) => {
+                let addresses = tcp::bind_addresses(tcp, options).map_err(resolve)?;
+                tcp::listen_on_any(&addresses, options).map(Listener::Tcp)
+            }
+            (Self::System, Address::Ipc(at)) => ipc::listen(at, options).map(Listener::Ipc),
+            (_, Address::Inproc(_)) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let listener = listener.map_err(listen)?;
+        let bound = listener.endpoint().map_err(listen)?;
+        Ok((listener, bound))
+    }
+
+    /// The target of an endpoint, unless a name has to be looked up to know it.
+    pub(crate) fn target(&self, endpoint: &Endpoint) -> Option<Target> {
+        match self {
+            Self::System => Target::of(endpoint),
+        }
+    }
+}
+
+/// What the poll reports of a stream or a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer sends no more, or there is an error to be read.
+    pub(crate) over: bool,
+}
+
+impl From<&Event> for News {
+    #[inline]
+    fn from(event: &Event) -> Self {
+        let over = event.is_read_closed() || event.is_error();
+        Self { readable: event.is_readable(), writable: event.is_writable(), over }
+    }
+}
 
 /// What one attempt to connect is made to.
 #[derive(Debug)]
@@ -39,7 +96,7 @@ pub(crate) enum Listener {
 
 impl Target {
     /// The target of an endpoint, unless a name has to be looked up to know it.
-    pub(crate) fn of(endpoint: &Endpoint) -> Option<Self> {
+    fn of(endpoint: &Endpoint) -> Option<Self> {
         match endpoint.address() {
             Address::Tcp(tcp) => tcp.addr().map(|addr| Self::Tcp { addr, source: tcp.source }),
             Address::Ipc(at) => Some(Self::Ipc(at.clone())),

@@ -182,7 +182,8 @@ impl Connection {
     }
 
     /// Takes a command in traffic. Whatever we do not know is ignored, as libzmq does, so that the protocol can grow;
-    /// that includes what had its place in the handshake. Only what is malformed is refused.
+    /// that includes what had its place in the handshake. Only what is malformed is refused, and a second READY: two
+    /// readers of the same octets must not disagree about who the peer is. libzmq ignores that, too.
     ///
     /// A subscription becomes the message that says the same in ZMTP 3.0, so that there is one form of it above.
     fn command(&mut self, body: &[u8], now: Instant, messages: &mut Vec<Message>) -> Result<(), Violation> {
@@ -191,6 +192,7 @@ impl Connection {
             command::PING => self.ping(data, now)?,
             command::SUBSCRIBE if self.publishes => messages.push(Message::subscription(true, data)),
             command::CANCEL if self.publishes => messages.push(Message::subscription(false, data)),
+            command::READY => return Err(Violation::UnexpectedCommand),
             _ => {}
         }
         Ok(())

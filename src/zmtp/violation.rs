@@ -24,8 +24,8 @@ pub enum Violation {
     /// A message frame came before the handshake was over.
     #[error("a message came before the handshake was over")]
     UnexpectedMessage,
-    /// A command came that has no place at this point of the handshake.
-    #[error("a command came that has no place at this point of the handshake")]
+    /// A command came that has no place at this point: out of turn in the handshake, or a READY after it.
+    #[error("a command came that has no place at this point")]
     UnexpectedCommand,
     /// A command of the handshake is larger than we accept.
     #[error("a handshake command is larger than {limit} octets")]

@@ -200,12 +200,10 @@ fn malformed_commands_are_refused() {
 
 #[test]
 fn commands_without_meaning_in_traffic_are_ignored() {
-    let ready = &opening()[64..];
-    let commands: [&[u8]; 11] = [
+    let commands: [&[u8]; 10] = [
         b"\x04\x05\x04FOOO",
         b"\x04\x0A\x05ERROR\x03400",
         b"\x04\x06\x05ERROR",
-        ready,
         b"\x04\x06\x05HELLO",
         b"\x04\x0B\x09SUBSCRIBEA",
         b"\x04\x08\x06CANCELA",
@@ -218,6 +216,11 @@ fn commands_without_meaning_in_traffic_are_ignored() {
         let (result, messages, said) = traffic(&[command, b"\x00\x02hi"].concat());
         assert_eq!((result, messages, said), (Ok(()), vec!["hi".into()], vec![]));
     }
+}
+
+#[test]
+fn a_peer_that_introduces_itself_again_is_refused() {
+    assert_eq!(refusal(&opening()[64..]), Violation::UnexpectedCommand);
 }
 
 #[test]

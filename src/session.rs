@@ -405,6 +405,8 @@ const HEADER_READ: usize = 4 * 1024;
 /// Slices that one gathered write may have.
 const SLICES: usize = 64;
 
+#[cfg(test)]
+mod corpus;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod harness;
 #[cfg(test)]

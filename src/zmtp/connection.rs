@@ -148,6 +148,16 @@ impl Connection {
         matches!(self.phase, Phase::Traffic(_))
     }
 
+    /// The octets of memory it holds beside its own size.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        let phase = match &self.phase {
+            Phase::Handshake(handshake) => size_of_val(&**handshake),
+            Phase::Traffic(decoder) => decoder.memory(),
+        };
+        phase + self.answer.capacity() + self.output.capacity()
+    }
+
     /// Gives the handshake, if it is not over, what it can take.
     fn handshake(&mut self, input: &[u8]) -> Result<usize, Violation> {
         let Phase::Handshake(handshake) = &mut self.phase else { return Ok(0) };

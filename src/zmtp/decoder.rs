@@ -119,6 +119,13 @@ impl Decoder {
         }
     }
 
+    /// The octets of memory it holds beside its own size: what there is of a message.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let large = self.large.as_ref().map_or(0, |large| size_of::<Large>() + large.buffer.capacity());
+        self.parts.capacity() * size_of::<Bytes>() + self.octets + self.block.capacity() + large
+    }
+
     /// The short cut of small messages: splits off a body that is a whole message and fits inside of a [`Message`].
     /// Whatever else there is must take the long way.
     #[inline]

@@ -7,6 +7,7 @@ pub mod ports;
 pub mod raw;
 pub mod tally;
 pub mod wait;
+pub mod wire;
 
 pub use examples::Example;
 pub use ports::DeadPort;

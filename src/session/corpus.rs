@@ -62,6 +62,7 @@ impl Meeting {
                     self.listen(&[*octet]);
                 }
             }
+            Deed::Await => {}
             Deed::Finish | Deed::Reset => {
                 self.from.cut(usize::MAX);
                 self.listen(&[]);

@@ -3,7 +3,7 @@
 use super::Deed::{Finish, Trickle};
 use super::Reaction::{Accept, Close, Gone, Timeout};
 use super::wire::{SIGNATURE, command, greeting, message, ready, subscribe};
-use super::{Row, sound_greeting};
+use super::{Row, greeted, sound_greeting};
 
 pub(super) fn rows() -> Vec<Row> {
     [silence(), cut(), other_protocols(), lenient(), versions(), mechanisms(), behind()].concat()
@@ -36,18 +36,22 @@ fn silence() -> Vec<Row> {
     let trickle = Row::new(3, "a greeting that trickles", [], Timeout).then(Trickle(sound_greeting()));
     let mut rows =
         vec![Row::new(1, "nothing", [], Timeout), Row::new(2, "one octet", [0xFF], Timeout), trickle];
-    for len in [10, 11, 12, 32, 63] {
-        rows.push(Row::new(5, format!("{len} octets of a greeting"), &sound_greeting()[..len], Timeout));
+    for len in [9, 10, 11, 12, 32, 63, 64, 65, 66, 80, 91] {
+        rows.push(Row::new(5, format!("{len} octets of a handshake"), &handshake()[..len], Timeout));
     }
     rows
 }
 
 fn cut() -> Vec<Row> {
     let cut = |len| {
-        let octets = &sound_greeting()[..len];
-        Row::new(4, format!("{len} octets of a greeting, and the end"), octets, Gone).then(Finish)
+        Row::new(4, format!("{len} octets of a handshake, and the end"), &handshake()[..len], Gone)
+            .then(Finish)
     };
-    (0..64).map(cut).collect()
+    (0..handshake().len()).map(cut).collect()
+}
+
+fn handshake() -> Vec<u8> {
+    greeted(&ready("PUSH"))
 }
 
 fn other_protocols() -> Vec<Row> {

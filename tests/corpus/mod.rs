@@ -46,6 +46,8 @@ pub enum Deed {
     Say(Vec<u8>),
     /// Says this, one octet at a time, and so slowly that the time for the handshake is over before it is all said.
     Trickle(Vec<u8>),
+    /// Waits until it has heard what the row has for an answer.
+    Await,
     /// Says that nothing more will come.
     Finish,
     /// Dies without a good-bye.
@@ -120,7 +122,7 @@ impl Row {
     pub fn octets(&self) -> Vec<u8> {
         let said = self.deeds.iter().map(|deed| match deed {
             Deed::Say(octets) | Deed::Trickle(octets) => &octets[..],
-            Deed::Finish | Deed::Reset => &[],
+            Deed::Await | Deed::Finish | Deed::Reset => &[],
         });
         said.collect::<Vec<_>>().concat()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Deed::{Finish, Reset};
+use super::Deed::{Await, Finish, Reset, Say};
 use super::Reaction::{Accept, Close, Gone, Ignore, Lapse, Wait};
 use super::wire::{COMMAND, MORE, command, frame, message, property, subscribe};
 use super::{Row, greeted, ready};
@@ -78,6 +78,8 @@ fn many_parts() -> Vec<Row> {
     ]
 }
 
+/// Messages that were whole before are delivered. A reset makes the system throw away what nobody has read yet, so the
+/// stranger waits for that.
 fn cut() -> Vec<Row> {
     let mut rows = Vec::new();
     for (number, name, octets) in [
@@ -89,11 +91,14 @@ fn cut() -> Vec<Row> {
     ] {
         for (ending, deed) in [("the end", Some(Finish)), ("a reset", Some(Reset)), ("silence", None)] {
             let whole = format!("{number}: whole, before {name} and {ending}");
-            let octets = ready("PUSH", &[&message(&[whole.as_bytes()]), octets].concat());
+            let before = [message(&[whole.as_bytes()]), command("PING", b"\0\0whole")].concat();
             let reaction = if deed.is_some() { Gone } else { Wait };
-            let mut row = Row::new(number, format!("{name}, and {ending}"), octets, reaction);
+            let mut row = Row::new(number, format!("{name}, and {ending}"), ready("PUSH", &before), reaction)
+                .delivers(&[whole.as_bytes()])
+                .answers(command("PONG", b"whole"))
+                .then(Await)
+                .then(Say(octets.to_vec()));
             row.deeds.extend(deed);
-            row.delivered = vec![vec![whole.into_bytes()]];
             rows.push(row);
         }
     }

@@ -66,7 +66,7 @@ mod context;
 mod endpoint;
 mod engine;
 mod error;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod guide;

@@ -6,6 +6,8 @@ mod publisher;
 mod rotation;
 mod subscriptions;
 mod trie;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod twin;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use fair_queue::FairQueue;

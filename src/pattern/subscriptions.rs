@@ -146,6 +146,30 @@ impl Subscriptions {
         }
     }
 
+    /// Checks what must hold between any two calls.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn check(&self) {
+        self.topics.check();
+        let (mut crowds, mut subscribed) = (0, 0);
+        for (node, peers) in self.topics.iter() {
+            let peers = match peers {
+                Peers::Nobody => panic!("a topic that nobody has"),
+                Peers::One(peer) => std::slice::from_ref(peer),
+                Peers::Crowd(crowd) => &self.crowds[*crowd as usize],
+            };
+            crowds += usize::from(peers.len() > 1);
+            subscribed += peers.len();
+            assert!(peers.iter().all(|peer| self.peers[peer].topics.contains(&node)));
+        }
+        assert_eq!(crowds, self.crowds.len(), "one is no crowd");
+        assert_eq!(subscribed, self.peers.values().map(|held| held.topics.len()).sum::<usize>());
+        for held in self.peers.values() {
+            let octets = held.topics.iter().map(|node| self.topics.prefix(*node).len() + OVERHEAD);
+            assert_eq!(held.octets, octets.sum::<usize>());
+            assert!(!held.topics.is_empty(), "who has subscribed to nothing is no subscriber");
+        }
+    }
+
     /// True if nobody is left who has the topic.
     fn release(&mut self, peer: Id, node: Node) -> bool {
         let peers = self.topics.value_mut(node);
@@ -193,6 +217,13 @@ impl Interests {
     /// Whether the octets begin with a topic.
     pub(crate) fn wants(&self, octets: &[u8]) -> bool {
         self.topics.matches(octets).next().is_some()
+    }
+
+    /// Checks what must hold between any two calls.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn check(&self) {
+        self.topics.check();
+        assert!(self.topics.iter().all(|(_, count)| *count > 0));
     }
 
     /// Each topic once.

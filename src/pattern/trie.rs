@@ -117,14 +117,37 @@ impl<V> Trie<V> {
     }
 
     /// How many prefixes are stored.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Checks what must hold between any two calls.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn check(&self) {
+        self.places.check();
+        let (mut long, mut edges) = (0, 0);
+        for node in self.places.nodes() {
+            let at = self.places.at(node);
+            let place = self.places.get(at);
+            edges += place.below().len();
+            let fork = place.value.is_none();
+            assert!(node == ROOT || !fork || place.below().len() >= 2, "a fork that does not branch");
+            let label = self.label(at);
+            assert_eq!(node == ROOT, label.is_empty());
+            assert!(node == ROOT || label[0] == self.places.first(at));
+            long += if label.len() > labels::Label::SHORT { label.len() } else { 0 };
+        }
+        assert_eq!(long, self.labels.len());
+        assert_eq!(edges + 1, self.places.len(), "each but the root hangs somewhere");
+        assert!(self.places.len() <= 2 * self.len() + 1);
+        let occupied = self.iter().count();
+        assert_eq!((self.len(), self.is_empty()), (occupied, occupied == 0));
     }
 
     #[inline]
@@ -259,31 +282,8 @@ mod tests {
 
     use quickcheck::{Arbitrary, Gen, QuickCheck};
 
-    use super::labels::Label;
     use super::places::Place;
     use super::*;
-
-    /// Checks what must hold between any two calls.
-    fn check<V>(trie: &Trie<V>) {
-        trie.places.check();
-        let (mut long, mut edges) = (0, 0);
-        for node in trie.places.nodes() {
-            let at = trie.places.at(node);
-            let place = trie.places.get(at);
-            edges += place.below().len();
-            let fork = place.value.is_none();
-            assert!(node == ROOT || !fork || place.below().len() >= 2, "a fork that does not branch");
-            let label = trie.label(at);
-            assert_eq!(node == ROOT, label.is_empty());
-            assert!(node == ROOT || label[0] == trie.places.first(at));
-            long += if label.len() > Label::SHORT { label.len() } else { 0 };
-        }
-        assert_eq!(long, trie.labels.len());
-        assert_eq!(edges + 1, trie.places.len(), "each but the root hangs somewhere");
-        assert!(trie.places.len() <= 2 * trie.len() + 1);
-        let occupied = trie.iter().count();
-        assert_eq!((trie.len(), trie.is_empty()), (occupied, occupied == 0));
-    }
 
     fn matches(trie: &Trie<u32>, topic: &[u8]) -> Vec<u32> {
         trie.matches(topic).copied().collect()
@@ -295,7 +295,7 @@ mod tests {
         for (node, value) in nodes.iter().zip(0..) {
             *trie.value_mut(*node) = value;
         }
-        check(&trie);
+        trie.check();
         (trie, nodes)
     }
 
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(trie.find(b""), None);
         assert_eq!(trie.remove(ROOT), None);
         assert!(trie.is_empty());
-        check(&trie);
+        trie.check();
     }
 
     #[test]
@@ -337,11 +337,11 @@ mod tests {
         let (mut trie, [long]) = trie(["abcdef"]);
         let above = trie.insert(b"abc");
         let beside = trie.insert(b"abxy");
-        check(&trie);
+        trie.check();
         assert_eq!(trie.find(b"ab"), None, "a fork is not stored");
         let fork = trie.insert(b"ab");
         let below = trie.insert(b"abcdefgh");
-        check(&trie);
+        trie.check();
         for (node, prefix) in
             [(long, "abcdef"), (above, "abc"), (beside, "abxy"), (fork, "ab"), (below, "abcdefgh")]
         {
@@ -349,7 +349,7 @@ mod tests {
         }
         for node in [fork, beside, above, long] {
             assert!(trie.remove(node).is_some());
-            check(&trie);
+            trie.check();
             assert_eq!(trie.prefix(below), b"abcdefgh");
         }
         assert_eq!(trie.places.len(), 2, "one edge is left");
@@ -364,11 +364,11 @@ mod tests {
         for (node, octet) in nodes.iter().zip(octets()) {
             *trie.value_mut(*node) = octet.into();
         }
-        check(&trie);
+        trie.check();
         octets().for_each(|octet| assert_eq!(matches(&trie, &[b'x', octet, 1]), [octet.into()]));
         for (node, octet) in nodes.into_iter().zip(octets()) {
             assert_eq!(trie.remove(node), Some(octet.into()));
-            check(&trie);
+            trie.check();
         }
         assert_eq!(trie.places.len(), 1);
     }
@@ -383,7 +383,7 @@ mod tests {
             trie.insert(&topic[..len]);
         }
         assert_eq!(trie.len(), 4001);
-        check(&trie);
+        trie.check();
         let small_stack = std::thread::Builder::new().stack_size(64 * 1024);
         let thread = small_stack.spawn(move || {
             assert_eq!(trie.matches(&topic).count(), 4001);
@@ -407,7 +407,7 @@ mod tests {
         for (node, number) in nodes.iter().zip(0..) {
             *trie.value_mut(*node) = number;
         }
-        check(&trie);
+        trie.check();
         assert_eq!(trie.len(), 100_000);
         assert_eq!(matches(&trie, b"market.0.symbol.17017.bid"), [17, 170, 17017]);
         assert_eq!(trie.labels.len(), 0, "all fit into their places");
@@ -424,11 +424,11 @@ mod tests {
         *trie.value_mut(everything) = 7;
         let nodes: Vec<Node> = (0..10 * SPARE as u32).map(|n| trie.insert(&n.to_be_bytes())).collect();
         assert!(nodes.into_iter().all(|node| trie.remove(node).is_some()));
-        check(&trie);
+        trie.check();
         assert!(trie.places.capacity() <= SPARE);
         assert_eq!((trie.find(b""), matches(&trie, b"A")), (Some(everything), vec![7]));
         assert_eq!(trie.remove(everything), Some(7));
-        check(&trie);
+        trie.check();
     }
 
     #[test]
@@ -439,11 +439,11 @@ mod tests {
         for (node, number) in nodes.iter().zip(0..) {
             *trie.value_mut(*node) = number;
         }
-        check(&trie);
+        trie.check();
         for (node, number) in nodes.iter().zip(0..).filter(|(_, number)| number % 10 > 0) {
             assert_eq!(trie.remove(*node), Some(number));
         }
-        check(&trie);
+        trie.check();
         for (node, number) in nodes.iter().zip(0..).step_by(10) {
             assert_eq!(trie.prefix(*node), name(number).as_bytes());
             assert_eq!(matches(&trie, format!("{}.", name(number)).as_bytes()), [number]);
@@ -504,7 +504,7 @@ mod tests {
     }
 
     fn compare(trie: &Trie<u32>, twin: &Twin, topics: &[Word]) {
-        check(trie);
+        trie.check();
         assert_eq!(trie.len(), twin.len());
         for (word, (node, value)) in twin {
             assert_eq!(trie.prefix(*node), *word);

@@ -9,6 +9,7 @@ mod party;
 mod pipe;
 pub(crate) mod program;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -33,12 +34,14 @@ pub(crate) struct Pair {
     come: [usize; 2],
     /// What comes from this side need not be what was sent.
     spoiled: [bool; 2],
+    /// Whether the first side has accepted the connection, and waits for the other to introduce itself.
+    answers: bool,
 }
 
 impl Pair {
     /// Two sockets with room for `mark` messages each way, about to shake hands.
     pub(crate) fn new(mark: usize, now: Instant) -> Self {
-        let [a, b] = [(); 2].map(|()| Party::new(Mock::new(mark), &config(SocketType::Pair), now));
+        let [a, b] = shake_hands([(); 2].map(|()| Mock::new(mark)), false, now);
         Self::of(a, b, now)
     }
 
@@ -51,7 +54,15 @@ impl Pair {
             base: [0; 2],
             come: [0; 2],
             spoiled: [false; 2],
+            answers: false,
         }
+    }
+
+    /// As [`Pair::new`], the first side as a socket behaves that has been dialled, and may have to turn the other away.
+    pub(crate) fn answering(mark: usize, now: Instant) -> Self {
+        let hosts = [(); 2].map(|()| Mock::new(mark));
+        let [a, b] = shake_hands(hosts, true, now);
+        Self { answers: true, ..Self::of(a, b, now) }
     }
 
     pub(crate) fn host(&self, side: usize) -> &Mock {
@@ -142,6 +153,12 @@ impl Pair {
         self.spoiled[side] |= self.pipes[side].spoil(at, mask);
     }
 
+    /// A stranger has its say behind what is on its way from this side, if the link lasts.
+    pub(crate) fn intrude(&mut self, side: usize, octets: &[u8]) {
+        self.spoiled[side] = true;
+        self.pipes[side].put(octets);
+    }
+
     /// Whether the connection cannot last, or not everything can arrive.
     pub(crate) fn is_doomed(&self) -> bool {
         [0, 1].iter().any(|&side| self.is_over(side) || self.spoiled[side] || self.pipes[side].is_doomed())
@@ -158,7 +175,7 @@ impl Pair {
         self.pipes = Default::default();
         let hosts = [0, 1].map(|side| self.parties[side].host.clone());
         self.base = [0, 1].map(|side| hosts[side].written());
-        self.parties = hosts.map(|host| Party::new(host, &config(SocketType::Pair), self.now));
+        self.parties = shake_hands(hosts, self.answers, self.now);
         (self.come, self.spoiled) = ([0; 2], [false; 2]);
     }
 
@@ -202,6 +219,13 @@ impl Pair {
     fn moved(&self) -> usize {
         self.come.iter().sum::<usize>() + self.pipes.iter().map(Pipe::moved).sum::<usize>()
     }
+}
+
+/// Two PAIRs about to shake hands. The first may have to hear who the other is before it says so itself.
+fn shake_hands(hosts: [Arc<Mock>; 2], answers: bool, now: Instant) -> [Party; 2] {
+    let [first, second] = hosts;
+    let second = Party::new(second, &config(SocketType::Pair), now);
+    [Party::new(first, &Config { answers, ..config(SocketType::Pair) }, now), second]
 }
 
 pub(crate) fn config(socket_type: SocketType) -> Config {

@@ -101,7 +101,7 @@ pub(crate) fn put_subscription(out: &mut Vec<u8>, minor: u8, on: bool, topic: &[
 }
 
 /// Appends a command frame.
-fn put(out: &mut Vec<u8>, name: &[u8], data: &[u8]) {
+pub(crate) fn put(out: &mut Vec<u8>, name: &[u8], data: &[u8]) {
     put_command_header(out, 1 + name.len() + data.len());
     out.push(name.len() as u8);
     out.extend_from_slice(name);

@@ -15,14 +15,14 @@
 //! Nothing here reads a clock, touches a socket or trusts a length a peer declared: memory grows with the octets that
 //! came, and a limit is checked as soon as the size field can be read.
 
-mod command;
+pub(crate) mod command;
 mod connection;
 mod decoder;
 pub(crate) mod frame;
 mod greeting;
 mod handshake;
 mod mechanism;
-mod metadata;
+pub(crate) mod metadata;
 mod socket_type;
 mod timers;
 mod violation;

@@ -59,7 +59,7 @@ impl Labels {
     }
 
     /// How many octets are kept for the labels there are.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn len(&self) -> usize {
         self.octets.len() - self.waste
     }

@@ -252,7 +252,7 @@ impl<V> Places<V> {
     }
 
     /// Checks what must hold between any two calls.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn check(&self) {
         let mut runs = vec![(Self::ROOT as u32, size(1))];
         for (index, home) in &self.homes {
@@ -278,7 +278,7 @@ impl<V> Places<V> {
     }
 
     /// What the label of a place begins with, as far as the one above knows.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn first(&self, at: usize) -> u8 {
         self.octets[at]
     }

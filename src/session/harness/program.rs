@@ -7,13 +7,20 @@ use super::{Pair, Piece, message};
 /// Runs a program, then lets everything come to rest. Panics if a message is lost, doubled, changed, out of order or
 /// not accounted for.
 ///
-/// A step is an octet that says what is to be done (its lower half) and on which side (bit 4), and one that says how
-/// much of it.
+/// The first octet is the mark, and whether one side has accepted the connection and answers the other (bit 4). A step is
+/// an octet that says what is to be done (its lower half) and on which side (bit 4), and one that says how much of it. With
+/// the topmost bit set, that second octet is one of a stranger instead, and comes behind what this side has written.
 pub(crate) fn run(program: &[u8], now: Instant) {
     let (mark, steps) = program.split_first().map_or((1, program), |(mark, steps)| (*mark, steps));
-    let mut pair = Pair::new(1 + usize::from(mark % 16), now);
+    let new = if mark >> 4 & 1 == 0 { Pair::new } else { Pair::answering };
+    let mut pair = new(1 + usize::from(mark % 16), now);
     for step in steps.chunks_exact(2) {
-        perform(&mut pair, step[0] & 15, usize::from(step[0] >> 4 & 1), step[1]);
+        let side = usize::from(step[0] >> 4 & 1);
+        if step[0] < STRANGER {
+            perform(&mut pair, step[0] & 15, side, step[1]);
+        } else {
+            pair.intrude(side, &step[1..]);
+        }
         if pair.is_over(0) && pair.is_over(1) {
             pair.reconnect();
         }
@@ -83,3 +90,6 @@ fn come_to_rest(pair: &mut Pair) {
         assert_eq!(written, come, "written by side {side}, and come to the other");
     }
 }
+
+/// From here on a step brings an octet of a stranger.
+const STRANGER: u8 = 0x80;

@@ -96,6 +96,21 @@ impl Context {
         crate::error::Closed { unsent }
     }
 
+    /// A context with no thread, in a simulated network.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn simulate(node: crate::transport::memory::Node) -> std::io::Result<Self> {
+        Ok(Self::of(vec![Reactor::simulate(node)?]))
+    }
+
+    fn of(reactors: Vec<Reactor>) -> Self {
+        Self(Arc::new(Inner {
+            reactors,
+            next: AtomicUsize::new(0),
+            hub: Arc::default(),
+            members: Mutex::new(Some(Vec::new())),
+        }))
+    }
+
     /// The reactor for a new socket: each in turn.
     pub(crate) fn engine(&self) -> Engine {
         let next = self.0.next.fetch_add(1, Ordering::Relaxed);
@@ -159,11 +174,6 @@ impl ContextBuilder {
         OptionError::within("io_threads", self.io_threads, 1..=64)?;
         let start = |number| Reactor::start(format!("ferromq-io-{number}")).map_err(ContextError::Start);
         let reactors = (0..self.io_threads).map(start).collect::<Result<_, _>>()?;
-        Ok(Context(Arc::new(Inner {
-            reactors,
-            next: AtomicUsize::new(0),
-            hub: Arc::default(),
-            members: Mutex::new(Some(Vec::new())),
-        })))
+        Ok(Context::of(reactors))
     }
 }

@@ -26,6 +26,35 @@ pub(crate) fn set(first: Option<u64>) {
     SIMULATED.set(first);
 }
 
+/// Numbers that follow from a seed, for simulations: splitmix64.
+#[cfg(any(test, feature = "fuzzing"))]
+#[derive(Clone, Debug)]
+pub(crate) struct Rng(u64);
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Rng {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below the limit, which is not zero.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    /// True in one of so many cases.
+    pub(crate) fn one_in(&mut self, cases: usize) -> bool {
+        self.below(cases) == 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,12 @@ impl Shared {
         true
     }
 
+    /// Runs one turn, which waits until then at the longest.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn run_once(self: &Arc<Self>, turn: Box<Turn>, deadline: Instant) {
+        Driver { shared: self, turn: Some(turn), leave: Roster::leave }.run(None, Some(deadline));
+    }
+
     /// Whether somebody needs the reactor who will not drive it.
     fn is_needed(&self) -> bool {
         self.attending.load(Ordering::SeqCst) > 0
@@ -137,7 +143,7 @@ impl Shared {
 
     /// No socket is left, and no handle: lets go of all that the reactor still holds. Connections hold what we share,
     /// and so do commands and watched sockets; without this they would keep each other alive.
-    fn clear_up(self: &Arc<Self>) {
+    pub(super) fn clear_up(self: &Arc<Self>) {
         let mut turn = lock(&self.roster).close();
         // The last sockets have asked for the end of their connections, and may not have been heard yet.
         if let Some(turn) = &mut turn {

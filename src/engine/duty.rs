@@ -169,6 +169,12 @@ impl<T, C> Roster<T, C> {
         }
     }
 
+    /// The turn, while nobody has it.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn free(&self) -> Option<&T> {
+        self.free.as_ref()
+    }
+
     /// Somebody needs the reactor to look around at once, and will not drive it.
     pub(crate) fn call(&mut self) -> Next<C> {
         if self.io_drives {

@@ -3,6 +3,7 @@
 //! - [`reactor`]: one turn of the loop; [`connecting`] and [`orders`] are parts of it, [`timers`] its deadlines
 //! - [`duty`]: who runs it; [`drive`]: how callers and the I/O thread take turns; [`parker`]: how they sleep
 //! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`backoff`] and [`resolver`] help to dial
+//! - `simulated`: a reactor with no thread, for the simulation
 //! - [`behind`] and [`watch`]: who writes what callers have left in a batch; [`linger`]: what outlives its socket
 
 mod backoff;
@@ -17,6 +18,8 @@ mod orders;
 mod parker;
 mod reactor;
 mod resolver;
+#[cfg(any(test, feature = "fuzzing"))]
+mod simulated;
 mod timers;
 mod watch;
 mod wire;
@@ -195,6 +198,10 @@ impl Drop for Reactor {
         if let Some(thread) = other {
             // It only fails by a panic, which has been reported where it happened.
             let _ = thread.join();
+        }
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Network::Memory(_) = shared.network {
+            shared.clear_up();
         }
     }
 }

@@ -24,6 +24,9 @@ use crate::transport::{Network, News};
 pub(crate) struct Turn {
     poll: Poll,
     events: Events,
+    /// What a simulated poll has reported.
+    #[cfg(any(test, feature = "fuzzing"))]
+    news: Vec<(mio::Token, News)>,
     pub(super) registry: Registry,
     pub(super) entries: Slots<Entry>,
     /// Where the listeners and dialers are that sockets know by key.
@@ -36,7 +39,7 @@ pub(crate) struct Turn {
     /// That is too long ago.
     overdue: bool,
     scratch: Scratch,
-    watch: Watch,
+    pub(super) watch: Watch,
     random: u64,
 }
 
@@ -66,6 +69,8 @@ impl Turn {
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
+            #[cfg(any(test, feature = "fuzzing"))]
+            news: Vec::new(),
             registry,
             entries: Slots::new(),
             keys: HashMap::new(),
@@ -107,6 +112,11 @@ impl Turn {
         }
         let result = match &shared.network {
             Network::System => self.poll.poll(&mut self.events, timeout),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Network::Memory(node) => {
+                node.poll(timeout, &mut self.news);
+                Ok(())
+            }
         };
         if let Some(parker) = parker {
             parker.end_poll();
@@ -129,6 +139,13 @@ impl Turn {
             let id = Id::from_bits(event.token().0);
             // An event may be late, and its entry gone.
             if self.entries.get_mut(id).is_some_and(|entry| entry.note(event.into())) {
+                self.ready.push_back(id);
+            }
+        }
+        #[cfg(any(test, feature = "fuzzing"))]
+        for (token, news) in std::mem::take(&mut self.news) {
+            let id = Id::from_bits(token.0);
+            if self.entries.get_mut(id).is_some_and(|entry| entry.note(news)) {
                 self.ready.push_back(id);
             }
         }

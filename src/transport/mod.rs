@@ -1,6 +1,8 @@
 //! Byte streams and where they come from. Nothing here knows what the octets mean.
 
 pub(crate) mod ipc;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod memory;
 mod socket_file;
 pub(crate) mod tcp;
 
@@ -24,6 +26,9 @@ pub(crate) enum Network {
     /// The operating system.
     #[default]
     System,
+    /// A simulation.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Memory(memory::Node),
 }
 
 impl Network {
@@ -41,6 +46,13 @@ impl Network {
                 tcp::listen_on_any(&addresses, options).map(Listener::Tcp)
             }
             (Self::System, Address::Ipc(at)) => ipc::listen(at, options).map(Listener::Ipc),
+            #[cfg(any(test, feature = "fuzzing"))]
+            (Self::Memory(node), Address::Tcp(tcp)) => {
+                let addr = tcp.addr().ok_or_else(|| io::ErrorKind::Unsupported.into());
+                addr.and_then(|addr| node.listen(addr)).map(Listener::Memory)
+            }
+            #[cfg(any(test, feature = "fuzzing"))]
+            (Self::Memory(_), Address::Ipc(_)) => Err(io::ErrorKind::Unsupported.into()),
             (_, Address::Inproc(_)) => Err(io::ErrorKind::Unsupported.into()),
         };
         let listener = listener.map_err(listen)?;
@@ -52,6 +64,10 @@ impl Network {
     pub(crate) fn target(&self, endpoint: &Endpoint) -> Option<Target> {
         match self {
             Self::System => Target::of(endpoint),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(node) => {
+                endpoint.socket_addr().map(|addr| Target::Memory { addr, node: node.clone() })
+            }
         }
     }
 }
@@ -76,8 +92,16 @@ impl From<&Event> for News {
 /// What one attempt to connect is made to.
 #[derive(Debug)]
 pub(crate) enum Target {
-    Tcp { addr: SocketAddr, source: Option<SocketAddr> },
+    Tcp {
+        addr: SocketAddr,
+        source: Option<SocketAddr>,
+    },
     Ipc(Ipc),
+    #[cfg(any(test, feature = "fuzzing"))]
+    Memory {
+        addr: SocketAddr,
+        node: memory::Node,
+    },
 }
 
 /// A connected stream, or one that is about to be. It never blocks.
@@ -85,6 +109,8 @@ pub(crate) enum Target {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Ipc(UnixStream),
+    #[cfg(any(test, feature = "fuzzing"))]
+    Memory(memory::Stream),
 }
 
 /// Something that accepts streams. It never blocks.
@@ -92,6 +118,8 @@ pub(crate) enum Stream {
 pub(crate) enum Listener {
     Tcp(TcpListener),
     Ipc(ipc::Listener),
+    #[cfg(any(test, feature = "fuzzing"))]
+    Memory(memory::Listener),
 }
 
 impl Target {
@@ -118,6 +146,8 @@ impl Target {
         match self {
             Self::Tcp { addr, .. } => Endpoint::from_addr(*addr),
             Self::Ipc(at) => Endpoint::from_ipc(at.clone()),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory { addr, .. } => Endpoint::from_addr(*addr),
         }
     }
 
@@ -126,6 +156,8 @@ impl Target {
         match self {
             Self::Tcp { addr, source } => tcp::dial(*addr, *source, options).map(Stream::Tcp),
             Self::Ipc(at) => ipc::dial(at, options).map(Stream::Ipc),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory { addr, node } => node.dial(*addr).map(Stream::Memory),
         }
     }
 }
@@ -138,6 +170,8 @@ impl Stream {
             (Self::Tcp(stream), slices) => (&*stream).write_vectored(slices),
             (Self::Ipc(stream), [slice]) => (&*stream).write(slice),
             (Self::Ipc(stream), slices) => (&*stream).write_vectored(slices),
+            #[cfg(any(test, feature = "fuzzing"))]
+            (Self::Memory(stream), slices) => stream.write(slices),
         };
         // A stream that takes nothing without saying why would be tried for ever.
         match written {
@@ -151,6 +185,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Ipc(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(stream) => stream.finish(),
         }
     }
 
@@ -159,6 +195,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => tcp::connected(stream),
             Self::Ipc(_) => Ok(()), // or it would not be there
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(stream) => stream.connected(),
         }
     }
 }
@@ -168,6 +206,8 @@ impl Read for &Stream {
         match self {
             Stream::Tcp(stream) => (&*stream).read(buffer),
             Stream::Ipc(stream) => (&*stream).read(buffer),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Memory(stream) => stream.read(buffer),
         }
     }
 }
@@ -178,6 +218,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Endpoint::from_addr),
             Self::Ipc(listener) => Ok(listener.endpoint()),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(listener) => Ok(Endpoint::from_addr(listener.addr())),
         }
     }
 
@@ -190,24 +232,39 @@ impl Listener {
             }
             // Who dials has no name, as a rule.
             Self::Ipc(listener) => Ok((Stream::Ipc(ipc::accept(listener, options)?), listener.endpoint())),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(listener) => {
+                let (stream, addr) = listener.accept()?;
+                Ok((Stream::Memory(stream), Endpoint::from_addr(addr)))
+            }
         }
     }
 }
 
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
+/// What the poll can report on.
+pub(crate) trait Watched {
+    /// The descriptor by which the system knows it; a simulated one has none, and takes note of the token by itself.
+    fn watched(&self, token: Token) -> Option<RawFd>;
+}
+
+impl Watched for Stream {
+    fn watched(&self, _token: Token) -> Option<RawFd> {
         match self {
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Ipc(stream) => stream.as_raw_fd(),
+            Self::Tcp(stream) => Some(stream.as_raw_fd()),
+            Self::Ipc(stream) => Some(stream.as_raw_fd()),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(stream) => stream.watch(_token),
         }
     }
 }
 
-impl AsRawFd for Listener {
-    fn as_raw_fd(&self) -> RawFd {
+impl Watched for Listener {
+    fn watched(&self, _token: Token) -> Option<RawFd> {
         match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Ipc(listener) => listener.socket.as_raw_fd(),
+            Self::Tcp(listener) => Some(listener.as_raw_fd()),
+            Self::Ipc(listener) => Some(listener.socket.as_raw_fd()),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(listener) => listener.watch(_token),
         }
     }
 }
@@ -229,19 +286,25 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
 /// Closing ends the watch by itself, since no descriptor here is ever duplicated.
 pub(crate) fn watch(
     registry: &Registry,
-    source: &impl AsRawFd,
+    source: &impl Watched,
     token: Token,
     interests: Interest,
 ) -> io::Result<()> {
-    registry.register(&mut SourceFd(&source.as_raw_fd()), token, interests)
+    match source.watched(token) {
+        Some(fd) => registry.register(&mut SourceFd(&fd), token, interests),
+        None => Ok(()),
+    }
 }
 
 /// Changes what the poll reports, and under which token.
 pub(crate) fn rewatch(
     registry: &Registry,
-    source: &impl AsRawFd,
+    source: &impl Watched,
     token: Token,
     interests: Interest,
 ) -> io::Result<()> {
-    registry.reregister(&mut SourceFd(&source.as_raw_fd()), token, interests)
+    match source.watched(token) {
+        Some(fd) => registry.reregister(&mut SourceFd(&fd), token, interests),
+        None => Ok(()),
+    }
 }

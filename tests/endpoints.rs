@@ -240,6 +240,8 @@ fn malformed_endpoints_are_errors() {
     let ctx = Context::new().unwrap();
     let push = push(&ctx);
     let long = format!("tcp://{}:1", "a".repeat(1 << 20));
+    let long_path = format!("ipc:///{}", "p".repeat(107));
+    let long_name = format!("inproc://{}", "n".repeat(1 << 20));
     let malformed = [
         "",
         "tcp",
@@ -274,7 +276,10 @@ fn malformed_endpoints_are_errors() {
         "http://127.0.0.1:80",
         "ipc://",
         "ipc://@",
+        "ipc:///tmp/\0",
+        &long_path,
         "inproc://",
+        &long_name,
         &long,
     ];
     for endpoint in malformed {

@@ -1,6 +1,6 @@
 //! The first 64 octets, and those who never get that far.
 
-use super::Deed::{Finish, Trickle};
+use super::Deed::{Finish, Reset, Trickle};
 use super::Reaction::{Accept, Close, Gone, Timeout};
 use super::wire::{SIGNATURE, command, greeting, message, ready, subscribe};
 use super::{Row, greeted, sound_greeting};
@@ -33,7 +33,7 @@ fn refused(number: u8, name: &str, greeting: &[u8], why: &'static str) -> Row {
 }
 
 fn silence() -> Vec<Row> {
-    let trickle = Row::new(3, "a greeting that trickles", [], Timeout).then(Trickle(sound_greeting()));
+    let trickle = Row::new(3, "a handshake that trickles", [], Timeout).then(Trickle(handshake()));
     let mut rows =
         vec![Row::new(1, "nothing", [], Timeout), Row::new(2, "one octet", [0xFF], Timeout), trickle];
     for len in [9, 10, 11, 12, 32, 63, 64, 65, 66, 80, 91] {
@@ -43,11 +43,14 @@ fn silence() -> Vec<Row> {
 }
 
 fn cut() -> Vec<Row> {
-    let cut = |len| {
-        Row::new(4, format!("{len} octets of a handshake, and the end"), &handshake()[..len], Gone)
-            .then(Finish)
-    };
-    (0..handshake().len()).map(cut).collect()
+    let mut rows = Vec::new();
+    for len in 0..handshake().len() {
+        for (ending, deed) in [("the end", Finish), ("a reset", Reset)] {
+            let name = format!("{len} octets of a handshake, and {ending}");
+            rows.push(Row::new(4, name, &handshake()[..len], Gone).then(deed));
+        }
+    }
+    rows
 }
 
 fn handshake() -> Vec<u8> {

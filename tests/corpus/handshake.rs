@@ -135,7 +135,14 @@ fn identities() -> Vec<Row> {
         refused_ready(41, "two identities", &[dealer, &id(b"41 A"), &id(b"41 B")], "DuplicateProperty")
             .libzmq("takes the last one"),
     ];
-    rows.map(|row| row.to("ROUTER")).into()
+    let mut rows = rows.map(|row| row.to("ROUTER")).to_vec();
+    let push = &socket_type(b"PUSH")[..];
+    rows.push(accepted_ready(41, "an identity for who does not care", &[push, &id(&[b'i'; 255])]));
+    rows.push(
+        refused_ready(41, "a bad identity for who does not care", &[push, &id(b"\0")], "BadIdentity")
+            .libzmq("accepts it"),
+    );
+    rows
 }
 
 fn sizes() -> Vec<Row> {

@@ -3,13 +3,14 @@
 //!
 //! The numbers are those of a catalogue of malformed input. What is no matter of octets, or of very many, has a test of
 //! its own, which [`ELSEWHERE`] names.
-#![allow(dead_code, unreachable_pub)] // every user takes another part of it
+#![allow(dead_code, unused_imports, unreachable_pub)] // every user takes another part of it
 
 mod elsewhere;
 mod greeting;
 mod handshake;
 mod patterns;
 mod traffic;
+#[allow(clippy::duplicate_mod)] // some users have it from `common` as well
 #[path = "../common/wire.rs"]
 pub mod wire;
 

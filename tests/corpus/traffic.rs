@@ -63,6 +63,8 @@ fn flags() -> Vec<Row> {
         reserved(b"\x08\x01A"),
         reserved(b"\x10\x01A"),
         reserved(b"\xF8\x01A"),
+        refused(56, "flags FF behind a first part", b"\x01\x05never\xFF\0", "ReservedBits")
+            .libzmq("does not look at these bits"),
         refused(64, "a command with MORE", &frame(COMMAND | MORE, b"\x09SUBSCRIBEA"), "CommandWithMore")
             .libzmq("accepts it"),
     ]
@@ -122,6 +124,8 @@ fn commands() -> Vec<Row> {
 fn pings() -> Vec<Row> {
     let ping = |ttl: u16, context: &[u8]| command("PING", &[&ttl.to_be_bytes()[..], context].concat());
     let between = [frame(MORE, b"A"), ping(0, b"!"), frame(0, b"B")].concat();
+    let often =
+        [frame(MORE, b"A"), ping(0, b"?"), frame(MORE, b""), command("FOOO", b""), frame(0, b"B")].concat();
     let long = |len| {
         Row::new(67, format!("a context of {len} octets"), ready("PUSH", &ping(0, &vec![b'c'; len])), Accept)
             .answers(command("PONG", &[b'c'; 16]))
@@ -134,6 +138,9 @@ fn pings() -> Vec<Row> {
         Row::new(65, "a PING between two parts", ready("PUSH", &between), Accept)
             .delivers(&[b"A", b"B"])
             .answers(command("PONG", b"!")),
+        Row::new(65, "commands between all parts", ready("PUSH", &often), Accept)
+            .delivers(&[b"A", b"", b"B"])
+            .answers(command("PONG", b"?")),
         refused(66, "a PING without its time", &frame(COMMAND, b"\x04PING"), "MalformedCommand")
             .libzmq("reads beyond its end"),
         refused(66, "a PING with half its time", &frame(COMMAND, b"\x04PING\0"), "MalformedCommand")

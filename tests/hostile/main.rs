@@ -1,19 +1,23 @@
 //! Hostile input over TCP: each row of the corpus against a bound and a dialling socket, in one write and octet by octet.
 //! Many strangers are at one socket at a time, and a good peer is served all the while.
 
+mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod counts;
 mod stranger;
 mod victim;
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, alone, eventually, resident, within};
+use common::{PATIENCE, alone, eventually, open_descriptors, resident, within};
 use corpus::{Reaction, Row};
 use ferromq::{Context, End, Event, Message, Monitor};
 use stranger::{Manner, Way};
@@ -43,6 +47,29 @@ fn every_case_comes_to_what_the_table_says() {
         let grown = resident().saturating_sub(memory);
         assert!(grown < 64 << 20, "{grown} octets of memory are not given back");
     });
+}
+
+/// Each case of the catalogue is a row of the table, or a test that there is, or both.
+#[test]
+fn no_case_is_left_out() {
+    let rows = corpus::rows();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (number, file, tests) in corpus::ELSEWHERE {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        for test in *tests {
+            assert!(
+                text.contains(&format!("#[test]\nfn {test}()"))
+                    || text.contains(&format!("\"]\nfn {test}()")),
+                "{number}: {test} is not in {file}"
+            );
+        }
+    }
+    let mut missing: Vec<u8> = corpus::numbers().collect();
+    missing.retain(|number| {
+        let is_row = rows.iter().any(|row| row.number == *number);
+        !is_row && !corpus::ELSEWHERE.iter().any(|(elsewhere, ..)| elsewhere == number)
+    });
+    assert!(missing.is_empty(), "{missing:?} are tried nowhere");
 }
 
 /// What the victim of a row is like. Where its time for the handshake matters it is short; else so long that nothing
@@ -175,10 +202,6 @@ fn check_end(row: &Row, ends: &[End]) -> Result<(), String> {
         _ => false,
     };
     if ends.iter().any(is_it) { Ok(()) } else { Err(format!("ended for {ends:?} instead of {why}")) }
-}
-
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 /// Strangers at a time.

@@ -102,7 +102,12 @@
 //! | limit | option | default | beyond |
 //! |---|---|---|---|
 //! | time of a handshake | [`handshake_timeout`](Builder::handshake_timeout) | 30 s | the connection ends |
-//! | size of a message | [`max_message_size`](Builder::max_message_size) | 64 MiB | the connection ends, as soon as the size is known |
+//! | size of one part of a message | [`max_frame_size`](Builder::max_frame_size) | that of the message | the connection ends, as soon as the size is known |
+//! | size of a message, all its parts together | [`max_message_size`](Builder::max_message_size) | 64 MiB | the same |
+//! | parts of a message | [`max_message_parts`](Builder::max_message_parts) | 65,536 | the connection ends |
+//! | topics of one peer of a PUB or XPUB | [`max_subscriptions`](Builder::max_subscriptions) | 1,000,000 | the connection ends |
+//! | bytes of these topics, and 64 for each | [`max_topic_bytes`](Builder::max_topic_bytes) | 64 MiB | the connection ends |
+//! | events that a monitor has not taken | [`monitor_hwm`](Builder::monitor_hwm) | 1000 | the oldest give way; [`Event::Missed`](crate::Event::Missed) counts them |
 //!
 //! # If you know libzmq
 //!

@@ -70,6 +70,7 @@ impl Limit {
         match violation {
             Violation::HandshakeTimeout => Some(Self::HandshakeTime),
             Violation::HandshakeTooLarge { .. } => Some(Self::HandshakeSize),
+            Violation::FrameTooLarge { .. } => Some(Self::FrameSize),
             Violation::MessageTooLarge { .. } => Some(Self::MessageSize),
             Violation::TooManyParts { .. } => Some(Self::MessageParts),
             _ => None,

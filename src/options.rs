@@ -29,8 +29,16 @@ pub(crate) struct Options {
     pub(crate) connect_timeout: Option<Duration>,
     /// How long a connection may take from its start to the end of the handshake.
     pub(crate) handshake_timeout: Duration,
+    /// The most bytes in one part of an incoming message; as many as the message may have if `None`.
+    pub(crate) max_frame_size: Option<usize>,
     /// The most bytes in one incoming message, over all its parts.
     pub(crate) max_message_size: usize,
+    /// The most parts of an incoming message.
+    pub(crate) max_message_parts: usize,
+    /// PUB, XPUB: the most topics of one peer.
+    pub(crate) max_subscriptions: usize,
+    /// PUB, XPUB: the most bytes that all topics of one peer take.
+    pub(crate) max_topic_bytes: usize,
     /// The most events that a monitor keeps.
     pub(crate) monitor_hwm: usize,
     /// Whether only peers that have finished their handshake are given messages.
@@ -116,7 +124,11 @@ impl Default for Options {
             reconnect_max: Duration::from_secs(5),
             connect_timeout: Some(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(30),
+            max_frame_size: None,
             max_message_size: 64 << 20,
+            max_message_parts: 64 << 10,
+            max_subscriptions: 1_000_000,
+            max_topic_bytes: 64 << 20,
             monitor_hwm: 1000,
             immediate: false,
             conflate: false,
@@ -151,8 +163,16 @@ impl Options {
             OptionError::at_least("connect_timeout", timeout, TICK)?;
         }
         OptionError::at_least("handshake_timeout", self.handshake_timeout, TICK)?;
-        OptionError::at_least("max_message_size", self.max_message_size, 1)?;
-        OptionError::at_least("monitor_hwm", self.monitor_hwm, 1)?;
+        for (option, most) in [
+            ("max_frame_size", self.max_frame_size.unwrap_or(usize::MAX)),
+            ("max_message_size", self.max_message_size),
+            ("max_message_parts", self.max_message_parts),
+            ("max_subscriptions", self.max_subscriptions),
+            ("max_topic_bytes", self.max_topic_bytes),
+            ("monitor_hwm", self.monitor_hwm),
+        ] {
+            OptionError::at_least(option, most, 1)?;
+        }
         OptionError::within("backlog", self.backlog as usize, 1..=MAX_INT)?;
         for (option, buffer) in [("send_buffer", self.send_buffer), ("recv_buffer", self.recv_buffer)] {
             if let Some(bytes) = buffer {
@@ -284,12 +304,16 @@ mod tests {
     #[test]
     fn each_option_is_refused_by_name() {
         type Spoil = fn(&mut Options);
-        let table: [(&str, Spoil); 17] = [
+        let table: [(&str, Spoil); 21] = [
             ("reconnect_interval", |o| o.reconnect_interval = Duration::ZERO),
             ("reconnect_max", |o| o.reconnect_max = o.reconnect_interval - TICK),
             ("connect_timeout", |o| o.connect_timeout = Some(Duration::ZERO)),
             ("handshake_timeout", |o| o.handshake_timeout = Duration::ZERO),
+            ("max_frame_size", |o| o.max_frame_size = Some(0)),
             ("max_message_size", |o| o.max_message_size = 0),
+            ("max_message_parts", |o| o.max_message_parts = 0),
+            ("max_subscriptions", |o| o.max_subscriptions = 0),
+            ("max_topic_bytes", |o| o.max_topic_bytes = 0),
             ("monitor_hwm", |o| o.monitor_hwm = 0),
             ("backlog", |o| o.backlog = 0),
             ("backlog", |o| o.backlog = 1 << 31),
@@ -322,7 +346,11 @@ mod tests {
             reconnect_max: TICK,
             connect_timeout: None,
             handshake_timeout: TICK,
+            max_frame_size: Some(1),
             max_message_size: 1,
+            max_message_parts: 1,
+            max_subscriptions: 1,
+            max_topic_bytes: 1,
             monitor_hwm: 1,
             backlog: 1,
             keepalive: Keepalive::new().idle(*PROBE_TIMES.start()).interval(*PROBE_TIMES.end()).retries(127),

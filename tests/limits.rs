@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::raw::{self, long_frame, property};
+use common::raw::{self, MORE, frame, long_frame, property};
 use common::{PATIENCE, eventually};
-use ferromq::{Context, End, Event, Limit, Monitor, Pull, Remote};
+use ferromq::{Context, End, Event, Limit, Monitor, Pub, Publishes, Pull, Remote, Socket, Violation, XPub};
 
 /// The next event that is not about a connection that came about.
 #[track_caller]
@@ -43,6 +43,73 @@ fn a_message_that_is_too_large_is_counted_and_told_before_its_connection_ends() 
     assert!(matches!(trouble(&monitor), Event::Disconnected { why: End::Violation(_), .. }));
     let limits = pull.stats().limits;
     assert_eq!((limits.of(Limit::MessageSize), limits.total()), (1, 1));
+}
+
+/// What a PULL with these limits says of what a peer sends.
+fn refused(octets: &[u8]) -> (Limit, Violation) {
+    let context = Context::new().unwrap();
+    let builder = context.socket::<Pull>().max_frame_size(1000).max_message_size(1500).max_message_parts(3);
+    let pull = builder.build().unwrap();
+    let monitor = pull.monitor();
+    let mut peer = raw::Peer::dial(pull.bind("tcp://127.0.0.1:0").unwrap(), "PUSH");
+    peer.write(&raw::message(&[b"a", &[0; 1000], b"b"]));
+    peer.write(octets);
+    let Event::LimitReached { limit, .. } = trouble(&monitor) else { panic!("no limit was reached") };
+    let Event::Disconnected { why: End::Violation(violation), .. } = trouble(&monitor) else {
+        panic!("it stays")
+    };
+    peer.expect_closed(PATIENCE);
+    assert_eq!((pull.stats().limits.of(limit), pull.stats().limits.total()), (1, 1));
+    assert_eq!(pull.recv_timeout(PATIENCE).unwrap().len(), 3, "what was within them is received");
+    assert!(pull.try_recv().is_err());
+    (limit, violation)
+}
+
+#[test]
+fn parts_have_a_size_and_a_number_of_their_own() {
+    let large = (Limit::FrameSize, Violation::FrameTooLarge { limit: 1000 });
+    // Nothing of the body has to come: the size is enough.
+    let size = [&[raw::LONG][..], &1001u64.to_be_bytes()].concat();
+    assert_eq!(refused(&size), large);
+    assert_eq!(refused(&[frame(MORE, b"first"), size].concat()), large);
+    let all = [long_frame(MORE, &[0; 1000]), vec![raw::LONG], 501u64.to_be_bytes().to_vec()].concat();
+    assert_eq!(refused(&all), (Limit::MessageSize, Violation::MessageTooLarge { limit: 1500 }));
+    let many = frame(MORE, b"").repeat(4);
+    assert_eq!(refused(&many), (Limit::MessageParts, Violation::TooManyParts { limit: 3 }));
+}
+
+/// Has a peer subscribe to more topics than it may.
+fn oversubscribe<T: Publishes>(socket: &Socket<T>, limit: Limit, topic: impl Fn(u8) -> Vec<u8>, most: u8) {
+    let monitor = socket.monitor();
+    let at = socket.bind("tcp://127.0.0.1:0").unwrap();
+    let mut honest = raw::Peer::dial(&at, "SUB");
+    honest.write(&raw::subscribe(b"A"));
+    let mut peer = raw::Peer::dial(&at, "SUB");
+    (0..most).for_each(|n| peer.write(&raw::subscribe(&topic(n))));
+    peer.write(&raw::subscribe(&topic(0)));
+    peer.sync();
+    assert_eq!(socket.stats().limits.total(), 0, "so many are allowed");
+    peer.write(&raw::subscribe(&topic(most)));
+    reached(&monitor, limit);
+    assert!(matches!(trouble(&monitor), Event::Disconnected { why: End::HungUp, .. }));
+    peer.expect_closed(PATIENCE);
+    honest.sync();
+    assert_eq!((socket.stats().limits.of(limit), socket.stats().peers), (1, 1), "others are not concerned");
+}
+
+#[test]
+fn who_subscribes_to_too_much_is_disconnected() {
+    let short = |n| vec![n];
+    let long = |n| vec![n; 1000];
+    let context = Context::new().unwrap();
+    let publisher = context.socket::<Pub>().max_subscriptions(10).build().unwrap();
+    oversubscribe(&publisher, Limit::Subscriptions, short, 10);
+    let publisher = context.socket::<XPub>().max_subscriptions(10).build().unwrap();
+    oversubscribe(&publisher, Limit::Subscriptions, short, 10);
+    let publisher = context.socket::<Pub>().max_topic_bytes(10_000).build().unwrap();
+    oversubscribe(&publisher, Limit::TopicBytes, long, 9);
+    let publisher = context.socket::<XPub>().max_topic_bytes(10_000).manual(true).build().unwrap();
+    oversubscribe(&publisher, Limit::TopicBytes, long, 9);
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Reader {
 }
 
 fn config(socket_type: SocketType) -> Config {
-    let limits = Limits { message: 200_000, parts: 20, handshake: 8192 };
+    let limits = Limits { frame: 150_000, message: 200_000, parts: 20, handshake: 8192 };
     let identity = Bytes::from_static(b"fuzz");
     Config { socket_type, identity, handshake_timeout: Some(Duration::from_secs(30)), answers: false, limits }
 }

@@ -3,7 +3,7 @@
 use super::Pipes;
 use super::subscriptions::Subscriptions;
 use crate::message::Message;
-use crate::options::Overflow;
+use crate::options::{Options, Overflow};
 use crate::slots::Id;
 
 /// Sends copies of messages, each peer's queue on its own: one that is full never holds back another, unless it is to
@@ -29,12 +29,12 @@ pub(crate) struct Published {
 }
 
 impl Publisher {
-    pub(crate) fn new(overflow: Overflow, invert: bool) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::new(options),
             peers: Vec::new(),
-            overflow,
-            invert,
+            overflow: options.overflow,
+            invert: options.invert,
             targets: Vec::new(),
         }
     }

@@ -5,14 +5,20 @@ use std::collections::{HashMap, HashSet};
 use slab::Slab;
 
 use super::trie::{Node, Trie};
+use crate::limit::Limit;
+use crate::options::Options;
 use crate::slots::Id;
 
 /// Which peers have subscribed to which topics.
 ///
 /// For each peer this is a set: the first CANCEL of a topic ends it, however often it was subscribed to. Subscribers
 /// count, and publishers do not, as libzmq has it on both sides; 23/ZMTP says otherwise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subscriptions {
+    /// The most topics of one peer.
+    max_topics: usize,
+    /// The most octets that all of them take.
+    max_octets: usize,
     topics: Trie<Peers>,
     /// The peers of the topics that more than one has.
     crowds: Slab<Vec<Id>>,
@@ -45,8 +51,8 @@ pub(crate) enum Added {
     Another,
     /// This peer had it already.
     Again,
-    /// The peer has more subscriptions than any honest one.
-    TooMuch,
+    /// That would be more than one peer may have.
+    Beyond(Limit),
 }
 
 /// What came of [`Subscriptions::remove`].
@@ -61,19 +67,29 @@ pub(crate) enum Removed {
 }
 
 impl Subscriptions {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            max_topics: options.max_subscriptions,
+            max_octets: options.max_topic_bytes,
+            topics: Trie::default(),
+            crowds: Slab::new(),
+            peers: HashMap::new(),
+        }
+    }
+
     /// The peer subscribes to a topic.
     pub(crate) fn add(&mut self, peer: Id, topic: &[u8]) -> Added {
         let known = self.topics.find(topic);
-        let (has, octets) = match (self.peers.get(&peer), known) {
-            (Some(held), Some(node)) => (held.topics.contains(&node), held.octets),
-            (Some(held), None) => (false, held.octets),
-            (None, _) => (false, 0),
+        let (topics, octets) = match self.peers.get(&peer) {
+            Some(held) if known.is_some_and(|node| held.topics.contains(&node)) => return Added::Again,
+            Some(held) => (held.topics.len(), held.octets),
+            None => (0, 0),
         };
-        if has {
-            return Added::Again;
+        if topics >= self.max_topics {
+            return Added::Beyond(Limit::Subscriptions);
         }
-        if octets + topic.len() + OVERHEAD > LIMIT {
-            return Added::TooMuch;
+        if octets + topic.len() + OVERHEAD > self.max_octets {
+            return Added::Beyond(Limit::TopicBytes);
         }
         let node = self.topics.insert(topic);
         let held = self.peers.entry(peer).or_default();
@@ -232,8 +248,6 @@ impl Interests {
     }
 }
 
-/// Octets that all subscriptions of one peer may take together. A stranger could have us remember anything otherwise.
-const LIMIT: usize = 64 << 20;
 /// What one subscription takes beside its topic, about.
 const OVERHEAD: usize = 64;
 
@@ -256,7 +270,7 @@ mod tests {
     #[test]
     fn a_peer_has_a_topic_once_however_often_it_subscribes() {
         let (a, b) = peers();
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(&Options::default());
         assert_eq!(subscriptions.add(a, b"A"), Added::First);
         assert_eq!(subscriptions.add(a, b"A"), Added::Again);
         assert_eq!(subscriptions.add(b, b"A"), Added::Another);
@@ -271,7 +285,7 @@ mod tests {
     fn a_topic_may_have_nobody_or_one_or_a_crowd() {
         let mut slots = Slots::new();
         let ids: Vec<Id> = (0..5).map(|_| slots.insert(())).collect();
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(&Options::default());
         for (count, id) in ids.iter().enumerate() {
             let expected = if count == 0 { Added::First } else { Added::Another };
             assert_eq!(subscriptions.add(*id, b"A"), expected);
@@ -290,7 +304,7 @@ mod tests {
     #[test]
     fn overlapping_topics_name_a_peer_once() {
         let (a, b) = peers();
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(&Options::default());
         for topic in [&b""[..], b"A", b"AB"] {
             subscriptions.add(a, topic);
         }
@@ -307,22 +321,29 @@ mod tests {
     #[test]
     fn what_one_peer_may_subscribe_to_has_a_limit() {
         let (a, b) = peers();
-        let mut subscriptions = Subscriptions::default();
-        let topic = |n: u32| [&n.to_be_bytes()[..], &[0; 60_000]].concat();
-        let most = (0..).find(|&n| subscriptions.add(a, &topic(n)) == Added::TooMuch);
-        assert_eq!(most, Some((LIMIT / (60_004 + OVERHEAD)) as u32));
+        const LIMIT: usize = 10_000;
+        let options = Options { max_topic_bytes: LIMIT, max_subscriptions: 20, ..Options::default() };
+        let mut subscriptions = Subscriptions::new(&options);
+        let topic = |n: u32| [&n.to_be_bytes()[..], &[0; 1000]].concat();
+        let [most, large] = [Limit::Subscriptions, Limit::TopicBytes].map(Added::Beyond);
+        let first = (0..).find(|&n| subscriptions.add(a, &topic(n)) == large);
+        assert_eq!(first, Some((LIMIT / (1004 + OVERHEAD)) as u32));
         assert_eq!(subscriptions.add(a, &topic(0)), Added::Again, "what it has already costs nothing");
-        assert_eq!(subscriptions.add(b, &vec![0; LIMIT]), Added::TooMuch);
+        assert_eq!(subscriptions.add(b, &vec![0; LIMIT]), large);
         assert_eq!(subscriptions.peers(), 1, "who has subscribed to nothing is no subscriber");
         assert_eq!(subscriptions.add(b, b"B"), Added::First, "others are not concerned");
         subscriptions.forget(a);
+        let refused = (0..).find(|&n: &u32| subscriptions.add(a, &n.to_be_bytes()) == most);
+        assert_eq!(refused, Some(20));
+        subscriptions.remove(a, &7u32.to_be_bytes());
         assert_eq!(subscriptions.add(a, b"A"), Added::First);
+        assert_eq!(subscriptions.add(a, b"B"), most);
     }
 
     #[test]
     fn the_subscription_to_everything_outlives_any_number_of_others() {
         let (a, _) = peers();
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(&Options::default());
         let topic = |n: u8| [b"topic."[..].to_vec(), vec![n]].concat();
         subscriptions.add(a, b"");
         (0..200).for_each(|n| _ = subscriptions.add(a, &topic(n)));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Added, Interests, Removed, Subscriptions};
+use crate::options::Options;
 use crate::slots::{Id, Slots};
 
 /// Runs a program of subscriptions and messages, and then has everybody leave. Panics if the trie and its twin disagree.
@@ -47,7 +48,7 @@ impl Pair {
         let mut slots = Slots::new();
         let peers = (0..PEERS).map(|_| slots.insert(())).collect();
         Self {
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::new(&Options::default()),
             twin: BTreeMap::new(),
             interests: Interests::default(),
             counts: BTreeMap::new(),

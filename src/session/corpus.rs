@@ -202,7 +202,7 @@ fn config(row: &Row) -> Config {
         identity: bytes::Bytes::new(),
         handshake_timeout: Some(HANDSHAKE_TIMEOUT),
         answers: false,
-        limits: Limits { message, parts: 1 << 16, handshake: 8 << 10 },
+        limits: Limits { frame: message, message, parts: 1 << 16, handshake: 8 << 10 },
     }
 }
 

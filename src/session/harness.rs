@@ -229,7 +229,7 @@ fn shake_hands(hosts: [Arc<Mock>; 2], answers: bool, now: Instant) -> [Party; 2]
 }
 
 pub(crate) fn config(socket_type: SocketType) -> Config {
-    let limits = Limits { message: 1 << 20, parts: 100, handshake: 8192 };
+    let limits = Limits { frame: 1 << 20, message: 1 << 20, parts: 100, handshake: 8192 };
     Config {
         socket_type,
         identity: Bytes::new(),

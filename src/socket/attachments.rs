@@ -184,7 +184,12 @@ impl Core {
             identity: self.options.routing_id.clone(),
             handshake_timeout: Some(self.options.handshake_timeout),
             answers: false,
-            limits: zmtp::Limits { message, parts: PARTS, handshake: HANDSHAKE },
+            limits: zmtp::Limits {
+                frame: self.options.max_frame_size.unwrap_or(usize::MAX),
+                message,
+                parts: self.options.max_message_parts,
+                handshake: HANDSHAKE,
+            },
         };
         Arc::new(Setup { host: this, options: self.options.clone(), config })
     }
@@ -201,9 +206,6 @@ impl State {
         Some(attachments.remove(place).key)
     }
 }
-
-/// Parts that an incoming message may have. Each costs memory beside its octets.
-const PARTS: usize = 64 * 1024;
 
 /// Octets of a message to a socket whose peers have nothing to say.
 const UNWANTED: usize = 64 * 1024;

@@ -180,10 +180,24 @@ impl<T: Receives> Builder<T> {
     }
 
     /// The most bytes in one incoming message, over all its parts: 64 MiB by default, from 1. A peer that announces
-    /// more, or sends more than 65,536 parts, is disconnected. Memory is taken as the bytes arrive, never for what is only
-    /// announced. On `inproc` nothing arrives in bytes, and neither limit applies.
+    /// more is disconnected. Memory is taken as the bytes arrive, never for what is only announced. On `inproc` nothing
+    /// arrives in bytes, and no limit on messages applies.
     pub fn max_message_size(self, bytes: usize) -> Self {
         self.with(|options| options.max_message_size = bytes)
+    }
+
+    /// The most bytes in one part of an incoming message, from 1; by default only
+    /// [`max_message_size`](Self::max_message_size) limits it. A peer that announces more is disconnected.
+    pub fn max_frame_size(self, bytes: usize) -> Self {
+        self.with(|options| options.max_frame_size = Some(bytes))
+    }
+
+    /// The most parts of an incoming message: 65,536 by default, from 1. A peer that sends more is disconnected.
+    ///
+    /// Each part takes 32 bytes of memory, about, beside its own: a message of empty parts takes sixteen times what came
+    /// over the wire, and this is what keeps it at 2 MiB.
+    pub fn max_message_parts(self, parts: usize) -> Self {
+        self.with(|options| options.max_message_parts = parts)
     }
 }
 

@@ -195,7 +195,7 @@ impl Core {
         let mut state = self.lock();
         state.pipes.defer(true);
         let result = change(&mut state, &mut wakes);
-        state.tell_dropped(&mut wakes);
+        state.tell_news(&mut wakes);
         state.pipes.defer(false);
         self.release(state);
         (result, wakes)

@@ -152,7 +152,7 @@ impl Host for Core {
     fn look(&self) -> bool {
         let mut wakes = Wakes::default();
         let mut state = self.lock();
-        state.tell_dropped(&mut wakes);
+        state.tell_news(&mut wakes);
         let goes_on = state.goes_on_watch();
         if state.pipes.is_dirty() {
             let carriers = state.pipes.take_dirty();

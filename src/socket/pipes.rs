@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::stats::Stats;
 use crate::clock;
+use crate::limit::Limit;
 use crate::message::Message;
+use crate::monitor::Remote;
 use crate::options::{Options, mark};
-use crate::pattern;
+use crate::pattern::{self, Pipes as _};
 use crate::peer::{Carrier, Peer, Word};
 use crate::pipe::{Inbox, Outbox};
 use crate::slots::{Id, Slots};
@@ -20,6 +22,8 @@ pub(crate) struct Pipes {
     dirty: Vec<Id>,
     /// Peers that were written to in the last look, whose memory may be given back when they have fallen idle.
     recent: Vec<Id>,
+    /// Limits that were reached, and by whom, until monitors are told.
+    reached: Vec<(Limit, Remote)>,
     /// Nobody will pump: what is queued now goes to `dirty`.
     deferring: bool,
     send_mark: usize,
@@ -83,6 +87,7 @@ impl Pipes {
             errands: Errands::default(),
             dirty: Vec::new(),
             recent: Vec::new(),
+            reached: Vec::new(),
             deferring: false,
             send_mark: mark(options.send_hwm),
             recv_mark: mark(options.recv_hwm),
@@ -220,6 +225,27 @@ impl Pipes {
         peers.into_iter().for_each(|peer| self.discard(peer));
     }
 
+    /// A peer has reached a limit. That is counted; monitors are told when the caller is done, if there are any.
+    pub(super) fn reach(&mut self, limit: Limit, id: Id) {
+        self.stats.limits.add(limit);
+        if self.reached.len() < UNTOLD {
+            self.reached.extend(self.peers.get(id).map(|peer| (limit, peer.remote.clone())));
+        }
+    }
+
+    /// Limits that were reached since the last call.
+    pub(super) fn take_reached(&mut self) -> Vec<(Limit, Remote)> {
+        std::mem::take(&mut self.reached)
+    }
+
+    /// A peer that has gone beyond a limit is not borne any longer.
+    pub(super) fn expel(&mut self, id: Id, limit: Limit) {
+        if self.peers.get(id).is_some_and(|peer| !peer.severed) {
+            self.reach(limit, id);
+            self.sever(id);
+        }
+    }
+
     /// Puts a message of the socket itself into the inbox of a peer, behind what had come from that before, which is
     /// taken. It does not count for the high-water mark.
     pub(super) fn notify(&mut self, id: Id, before: &mut Vec<Message>, message: Message) {
@@ -257,6 +283,9 @@ impl Pipes {
         }
     }
 }
+
+/// Limits that may be reached until somebody looks whether a monitor is to be told; the others are only counted.
+const UNTOLD: usize = 64;
 
 impl pattern::Pipes for Pipes {
     #[inline]

@@ -7,7 +7,7 @@ use super::{Builder, Conflates, Kind, Sends, sealed};
 use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::Options;
-use crate::pattern::{Added, Pipes as _, Publisher};
+use crate::pattern::{Added, Publisher};
 use crate::slots::Id;
 use crate::zmtp::SocketType;
 
@@ -50,7 +50,7 @@ impl Conflates for Pub {}
 impl Publishes for Pub {}
 
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
-    Box::new(Publishing(Publisher::new(options.overflow, options.invert)))
+    Box::new(Publishing(Publisher::new(options)))
 }
 
 impl Builder<Pub> {
@@ -59,6 +59,17 @@ impl Builder<Pub> {
     /// away; with a low limit here, it comes not even that far.
     pub fn max_message_size(self, bytes: usize) -> Self {
         self.with(|options| options.max_message_size = bytes)
+    }
+
+    /// The most bytes in one part of an incoming message, from 1; by default only
+    /// [`max_message_size`](Self::max_message_size) limits it. A peer that announces more is disconnected.
+    pub fn max_frame_size(self, bytes: usize) -> Self {
+        self.with(|options| options.max_frame_size = Some(bytes))
+    }
+
+    /// The most parts of an incoming message: 65,536 by default, from 1. A peer that sends more is disconnected.
+    pub fn max_message_parts(self, parts: usize) -> Self {
+        self.with(|options| options.max_message_parts = parts)
     }
 }
 
@@ -84,8 +95,10 @@ impl Pattern for Publishing {
             for part in message.parts() {
                 match subscription(part) {
                     Some((true, topic)) => {
-                        if connected && self.0.subscriptions.add(peer, topic) == Added::TooMuch {
-                            pipes.sever(peer);
+                        if connected {
+                            if let Added::Beyond(limit) = self.0.subscriptions.add(peer, topic) {
+                                pipes.expel(peer, limit);
+                            }
                         }
                     }
                     Some((false, topic)) => _ = self.0.subscriptions.remove(peer, topic),

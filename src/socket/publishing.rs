@@ -25,6 +25,18 @@ impl<T: Publishes> Builder<T> {
     pub fn invert_matching(self, invert: bool) -> Self {
         self.with(|options| options.invert = invert)
     }
+
+    /// The most topics that one peer may be subscribed to at a time: 1,000,000 by default, from 1. A peer that asks for
+    /// more is disconnected. A proxy asks in the name of all that stand behind it.
+    pub fn max_subscriptions(self, topics: usize) -> Self {
+        self.with(|options| options.max_subscriptions = topics)
+    }
+
+    /// The most bytes that the topics of one peer may take: 64 MiB by default, from 1. Each counts with its length and
+    /// 64 bytes more, about what remembering it costs. A peer that asks for more is disconnected.
+    pub fn max_topic_bytes(self, bytes: usize) -> Self {
+        self.with(|options| options.max_topic_bytes = bytes)
+    }
 }
 
 impl<T: Publishes> Socket<T> {

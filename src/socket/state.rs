@@ -10,6 +10,7 @@ use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
 use crate::error::{RecvError, Refusal};
 use crate::message::Message;
+use crate::monitor::Event;
 use crate::options::Options;
 use crate::pipe::{Waiters, Wakes};
 use crate::slots::Id;
@@ -117,14 +118,17 @@ impl State {
                 self.receivers.wake_all(&mut wakes);
                 self.watchers.wake_all(&mut wakes);
             }
-            self.tell_dropped(&mut wakes);
+            self.tell_news(&mut wakes);
             wakes
         })
     }
 
-    /// Tells monitors of messages that were given up.
+    /// Tells monitors of messages that were given up, and of limits that were reached on the way.
     #[inline]
-    pub(super) fn tell_dropped(&mut self, wakes: &mut Wakes) {
+    pub(super) fn tell_news(&mut self, wakes: &mut Wakes) {
+        for (limit, peer) in self.pipes.take_reached() {
+            self.feeds.tell(|| Event::LimitReached { limit, peer }, wakes);
+        }
         if self.feeds.any() || self.feeds.owes() {
             self.feeds.tell_dropped(self.pipes.stats.dropped, wakes);
         }
@@ -132,6 +136,7 @@ impl State {
 
     /// A feed for a new monitor.
     pub(super) fn open_feed(&mut self, mark: usize, wakes: &mut Wakes) -> Arc<Feed> {
+        self.tell_news(wakes);
         let feed = self.feeds.open(mark, self.pipes.stats.dropped, wakes);
         if self.phase == Phase::Closed {
             self.end_feeds(wakes);

@@ -115,8 +115,8 @@ impl From<Message> for XPubEvent {
 
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
     Box::new(Publishing {
-        publisher: Publisher::new(options.overflow, options.invert),
-        requested: Subscriptions::default(),
+        publisher: Publisher::new(options),
+        requested: Subscriptions::new(options),
         incoming: FairQueue::default(),
         last: None,
         verbosity: options.verbosity,
@@ -151,8 +151,8 @@ impl Publishing {
         match self.asked().add(peer, topic) {
             Added::First => true,
             Added::Another | Added::Again => self.verbosity != Verbosity::Changes,
-            Added::TooMuch => {
-                pipes.sever(peer);
+            Added::Beyond(limit) => {
+                pipes.expel(peer, limit);
                 false
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
     Box::new(Subscribing {
         subscriber: Subscriber::new(&options.topics, options.verbose_unsubscribe),
         incoming: FairQueue::default(),
-        outgoing: Publisher::new(options.overflow, false),
+        outgoing: Publisher::new(options),
     })
 }
 

@@ -17,6 +17,8 @@ use crate::message::Message;
 pub(crate) struct Decoder {
     /// The most octets a message may have.
     message_limit: usize,
+    /// The most octets that one of its parts may have; never more than the message.
+    frame_limit: usize,
     /// The most parts a message may have.
     parts_limit: usize,
     /// What is there of a message of several parts.
@@ -71,6 +73,7 @@ impl Decoder {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             message_limit: limits.message,
+            frame_limit: limits.frame.min(limits.message),
             parts_limit: limits.parts,
             parts: Vec::new(),
             octets: 0,
@@ -132,7 +135,7 @@ impl Decoder {
     fn short_message<'a>(&self, input: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let [LAST_SHORT, len, rest @ ..] = input else { return None };
         let len = usize::from(*len);
-        let fits = len <= Message::INLINE && len <= self.message_limit;
+        let fits = len <= Message::INLINE && len <= self.frame_limit;
         let between_messages = self.parts.is_empty() && self.large.is_none();
         if fits && between_messages { rest.split_at_checked(len) } else { None }
     }
@@ -165,6 +168,10 @@ impl Decoder {
         }
         if self.parts.len() >= self.parts_limit {
             return Err(Violation::TooManyParts { limit: self.parts_limit });
+        }
+        // Where parts have no limit of their own, one that is too large is told as a message that is.
+        if self.frame_limit < self.message_limit && header.len_within(self.frame_limit).is_none() {
+            return Err(Violation::FrameTooLarge { limit: self.frame_limit });
         }
         let left = self.message_limit - self.octets;
         header.len_within(left).ok_or(Violation::MessageTooLarge { limit: self.message_limit })
@@ -199,7 +206,9 @@ impl Decoder {
             0 => Bytes::new(),
             1..=SMALL => {
                 if self.block.capacity() < body.len() {
-                    self.block = BytesMut::with_capacity(BLOCK);
+                    // As much as has come, so that no peer makes us take much more memory than it sends.
+                    let octets = self.octets.clamp(LEAST_BLOCK, BLOCK).max(body.len());
+                    self.block = BytesMut::with_capacity(octets);
                 }
                 self.block.extend_from_slice(body);
                 self.block.split().freeze()
@@ -246,7 +255,9 @@ pub(crate) const LOOKAHEAD: usize = LONG_HEADER + LARGE;
 const LAST_SHORT: u8 = 0;
 /// The largest part that shares a block.
 const SMALL: usize = 256;
-/// The octets of a block.
+/// The least octets of a block: enough for an envelope and a few small parts.
+const LEAST_BLOCK: usize = 128;
+/// The most octets of a block, unless one part takes more.
 const BLOCK: usize = 1024;
 /// The least by which the buffer of a large body grows.
 const STEP: usize = 64 * 1024;
@@ -256,7 +267,7 @@ mod tests {
     use super::*;
     use crate::zmtp::frame::put_header;
 
-    const LIMITS: Limits = Limits { message: 1 << 20, parts: 1000, handshake: 0 };
+    const LIMITS: Limits = Limits { frame: 1 << 20, message: 1 << 20, parts: 1000, handshake: 0 };
 
     /// What a new decoder makes of `input`, and how much it leaves.
     fn decode(limits: Limits, input: &[u8]) -> (Vec<Message>, Result<usize, Violation>) {
@@ -327,6 +338,19 @@ mod tests {
     }
 
     #[test]
+    fn what_small_parts_are_put_in_is_not_much_larger_than_they_are() {
+        let mut decoder = Decoder::new(LIMITS);
+        let mut taken = 0;
+        for _ in 0..200 {
+            let before = decoder.block.capacity();
+            decoder.decode(b"\x01\x1D01234567890123456789012345678", usize::MAX, &mut Vec::new()).unwrap();
+            let after = decoder.block.capacity();
+            taken += if after > before { after + 29 } else { 0 };
+            assert!(taken <= LEAST_BLOCK + 3 * decoder.octets, "{taken} for {}", decoder.octets);
+        }
+    }
+
+    #[test]
     fn small_parts_share_an_allocation() {
         let (messages, _) = decode(LIMITS, b"\x01\x02ab\x01\0\x00\x02cd");
         let parts = messages[0].many();
@@ -343,6 +367,20 @@ mod tests {
         assert_eq!(refusal(limits, b"\x01\x04abcd\x02\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), refused);
         let next = b"\x01\x04abcd\x00\x06efghij\x00\x0A0123456789";
         assert_eq!(decode(limits, next).0.len(), 2, "the count starts anew with every message");
+    }
+
+    #[test]
+    fn each_part_has_a_limit_of_its_own_within_that_of_the_message() {
+        let limits = Limits { frame: 4, message: 10, ..LIMITS };
+        let refused = Violation::FrameTooLarge { limit: 4 };
+        assert_eq!(decode(limits, b"\x00\x04abcd\x01\x04abcd\x01\x04efgh\x00\x02ij").0.len(), 2);
+        assert_eq!(refusal(limits, b"\x00\x05"), refused);
+        assert_eq!(refusal(limits, b"\x01\x04abcd\x00\x05"), refused, "what came before is discarded");
+        assert_eq!(refusal(limits, b"\x01\x01a\x02\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), refused);
+        let all = Violation::MessageTooLarge { limit: 10 };
+        assert_eq!(refusal(limits, b"\x01\x04abcd\x01\x04efgh\x00\x03"), all);
+        let none = Limits { frame: 100, ..limits };
+        assert_eq!(refusal(none, b"\x00\x0B"), all, "no part can be larger than its message");
     }
 
     #[test]
@@ -365,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_declared_size_allocates_nothing() {
-        let mut decoder = Decoder::new(Limits { message: usize::MAX, ..LIMITS });
+        let mut decoder = Decoder::new(Limits { frame: usize::MAX, message: usize::MAX, ..LIMITS });
         let input = b"\x02\x00\x00\x01\x00\x00\x00\x00\x000123456789";
         assert_eq!(decoder.decode(input, 1, &mut Vec::new()).unwrap().rest, b"");
         let Body { buffer, missing } = decoder.body().unwrap();

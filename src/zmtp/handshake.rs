@@ -36,6 +36,8 @@ pub(crate) struct Config {
 /// The most we accept from a peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Octets of one part of a message.
+    pub(crate) frame: usize,
     /// Octets of a message, all parts together.
     pub(crate) message: usize,
     /// Parts of a message; at least one.
@@ -188,7 +190,7 @@ mod tests {
     const READY_PULL: &[u8] = b"\x04\x1A\x05READY\x0BSocket-Type\0\0\0\x04PULL";
 
     fn config() -> Config {
-        let limits = Limits { message: 100, parts: 100, handshake: 1000 };
+        let limits = Limits { frame: 100, message: 100, parts: 100, handshake: 1000 };
         Config {
             socket_type: SocketType::Pull,
             identity: Bytes::new(),

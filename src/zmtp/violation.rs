@@ -74,6 +74,12 @@ pub enum Violation {
         /// The most octets accepted.
         limit: usize,
     },
+    /// One part of a message is larger than we accept.
+    #[error("a part of a message is larger than {limit} octets")]
+    FrameTooLarge {
+        /// The most octets accepted.
+        limit: usize,
+    },
     /// The parts of a message together are larger than we accept.
     #[error("a message is larger than {limit} octets")]
     MessageTooLarge {

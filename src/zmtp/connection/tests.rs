@@ -22,7 +22,7 @@ struct Caller {
 impl Caller {
     /// At the very start.
     fn new() -> Self {
-        let limits = Limits { message: 100_000, parts: 20, handshake: 8192 };
+        let limits = Limits { frame: 100_000, message: 100_000, parts: 20, handshake: 8192 };
         let handshake_timeout = Some(30 * SECOND);
         let config = Config {
             socket_type: SocketType::Pull,
@@ -384,7 +384,7 @@ fn garbage_never_panics() {
 
 #[test]
 fn who_answers_says_nothing_of_itself_until_the_peer_is_admitted() {
-    let limits = Limits { message: 100, parts: 100, handshake: 1000 };
+    let limits = Limits { frame: 100, message: 100, parts: 100, handshake: 1000 };
     let config = Config {
         socket_type: SocketType::Pair,
         identity: Bytes::new(),

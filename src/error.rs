@@ -185,6 +185,10 @@ pub enum Rejection {
     /// Another peer of a ROUTER socket has the same routing id.
     #[error("another peer has the same routing id")]
     RoutingIdTaken,
+    /// Its handshake was not over after a second, and another connection needed its place or its descriptor: see
+    /// [`max_handshakes`](crate::Builder::max_handshakes).
+    #[error("its handshake was not over, and others needed its place")]
+    Displaced,
 }
 
 /// Why a [`Poller`](crate::Poller) does not do what it was asked.

@@ -55,8 +55,9 @@
 //! # What strangers can do
 //!
 //! A message has a [greatest size](Builder::max_message_size), a handshake a [longest time](Builder::handshake_timeout),
-//! and memory follows the bytes that came, never a declared length. The number of connections has no limit yet, and
-//! queues are limited in messages, not in bytes.
+//! connections have a greatest number, in all and from one address, and silent ones give way to those who speak; memory
+//! follows the bytes that came, never a declared length. Queues are limited in messages, not in bytes. The [guide] has a
+//! table of all [limits](guide#limits).
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(unnameable_types)]
@@ -98,7 +99,7 @@ pub use error::{
 pub use limit::{Limit, LimitHits};
 pub use message::{Message, Parts};
 pub use monitor::{Dropped, End, Event, Remote};
-pub use options::{Keepalive, Overflow, Verbosity};
+pub use options::{Keepalive, Overflow, ReconnectStop, Verbosity};
 pub use poller::{PollEvent, Poller};
 pub use proxy::{Control, Flow, Held, Proxy, ProxyStats};
 pub use socket::{

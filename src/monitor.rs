@@ -21,6 +21,7 @@ use crate::zmtp::{SocketType, Violation};
 ///               └───────▶ HandshakeFailed ──▶ Retrying, or Abandoned
 /// bind:     Listening,  Accepted ──▶ Ready ──▶ Disconnected
 ///                           └──────▶ HandshakeFailed
+///                       AcceptPaused ──▶ AcceptResumed
 /// ```
 ///
 /// On `inproc` a connection takes no time to make: both sides hear of `Ready` and `Disconnected`, and of types that cannot
@@ -39,6 +40,20 @@ pub enum Event {
         endpoint: Endpoint,
         /// Where the connection comes from; for `ipc`, which does not tell, the same as `endpoint`.
         address: Endpoint,
+    },
+    /// The system is out of file descriptors, or of memory: no connection is accepted at a bound endpoint for now. Those
+    /// that are there go on, and others wait in the [`backlog`](crate::Builder::backlog). Accepting is tried again ten
+    /// times a second, and this is not told again before [`AcceptResumed`](Self::AcceptResumed).
+    AcceptPaused {
+        /// Where the socket is bound: what [`bind`](crate::Socket::bind) returned.
+        endpoint: Endpoint,
+        /// What the system says.
+        error: Arc<io::Error>,
+    },
+    /// Connections are accepted again, and nobody waits any more.
+    AcceptResumed {
+        /// Where the socket is bound: what [`bind`](crate::Socket::bind) returned.
+        endpoint: Endpoint,
     },
     /// A connection was made. Who is there will be known after the handshake.
     Connected {
@@ -80,8 +95,9 @@ pub enum Event {
         /// The pause before that: see [`reconnect_interval`](crate::Builder::reconnect_interval).
         after: Duration,
     },
-    /// The peer at an endpoint that `connect` was given has refused us for good, and is not dialled again until
-    /// the socket is connected to it anew.
+    /// The peer at an endpoint that `connect` was given has refused us for good, or was given up as
+    /// [`reconnect_stop`](crate::Builder::reconnect_stop) asks for. It is not dialled again until the socket is connected
+    /// to it anew.
     Abandoned {
         /// What [`connect`](crate::Socket::connect) was given.
         endpoint: Endpoint,

@@ -1,4 +1,4 @@
-//! [`Options`]: all that can be set on a socket, with defaults and ranges, and [`Keepalive`].
+//! [`Options`]: all that can be set on a socket, with defaults and ranges, [`Keepalive`] and [`ReconnectStop`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -27,8 +27,18 @@ pub(crate) struct Options {
     pub(crate) reconnect_max: Duration,
     /// How long one attempt to connect may take; as long as the system likes if `None`.
     pub(crate) connect_timeout: Option<Duration>,
+    /// After what an endpoint is given up.
+    pub(crate) reconnect_stop: ReconnectStop,
     /// How long a connection may take from its start to the end of the handshake.
     pub(crate) handshake_timeout: Duration,
+    /// The most bytes in one command of a handshake.
+    pub(crate) max_handshake_size: usize,
+    /// The most connections of one listener whose handshake is not over.
+    pub(crate) max_handshakes: usize,
+    /// The most connections of one listener.
+    pub(crate) max_connections: usize,
+    /// The most connections of one listener from one address.
+    pub(crate) max_connections_per_address: usize,
     /// The most bytes in one part of an incoming message; as many as the message may have if `None`.
     pub(crate) max_frame_size: Option<usize>,
     /// The most bytes in one incoming message, over all its parts.
@@ -123,7 +133,12 @@ impl Default for Options {
             reconnect_interval: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(5),
             connect_timeout: Some(Duration::from_secs(10)),
+            reconnect_stop: ReconnectStop::new(),
             handshake_timeout: Duration::from_secs(30),
+            max_handshake_size: 8 << 10,
+            max_handshakes: 4096,
+            max_connections: 32_768,
+            max_connections_per_address: 16_384,
             max_frame_size: None,
             max_message_size: 64 << 20,
             max_message_parts: 64 << 10,
@@ -163,6 +178,10 @@ impl Options {
             OptionError::at_least("connect_timeout", timeout, TICK)?;
         }
         OptionError::at_least("handshake_timeout", self.handshake_timeout, TICK)?;
+        OptionError::within("max_handshake_size", self.max_handshake_size, HANDSHAKE_SIZES)?;
+        OptionError::at_least("max_handshakes", self.max_handshakes, 1)?;
+        OptionError::at_least("max_connections", self.max_connections, 1)?;
+        OptionError::at_least("max_connections_per_address", self.max_connections_per_address, 1)?;
         for (option, most) in [
             ("max_frame_size", self.max_frame_size.unwrap_or(usize::MAX)),
             ("max_message_size", self.max_message_size),
@@ -270,6 +289,60 @@ impl Default for Keepalive {
     }
 }
 
+/// When an endpoint that was connected to is given up, as libzmq's `ZMQ_RECONNECT_STOP`.
+///
+/// A socket dials its endpoints for as long as it lives: whoever is not there may come, and whoever is lost may come back.
+/// Where that makes no sense, each of these three has the socket give up instead. It then tells
+/// [`Event::Abandoned`](crate::Event::Abandoned), and what waits for that peer goes to others, as far as the type of the
+/// socket allows it, or is dropped and counted. The endpoint is dialled again once the socket is
+/// [connected](crate::Socket::connect) to it anew. None is on by default.
+///
+/// ```
+/// use ferromq::{Context, Push, ReconnectStop};
+///
+/// let context = Context::new()?;
+/// // A worker that is gone has done its work: there is no other behind the same port.
+/// let stop = ReconnectStop::new().refused(true).disconnected(true);
+/// let push = context.socket::<Push>().reconnect_stop(stop).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ReconnectStop {
+    pub(crate) refused: bool,
+    pub(crate) handshake_failed: bool,
+    pub(crate) disconnected: bool,
+}
+
+impl ReconnectStop {
+    /// No stop at all.
+    pub const fn new() -> Self {
+        Self { refused: false, handshake_failed: false, disconnected: false }
+    }
+
+    /// Whether to stop when nobody listens at any address of the endpoint, off by default: the machine there refuses the
+    /// connection, or there is no file of an `ipc` path. A machine that does not answer refuses nothing.
+    pub const fn refused(self, stop: bool) -> Self {
+        Self { refused: stop, ..self }
+    }
+
+    /// Whether to stop when a connection ends before its handshake is over, off by default: the peer speaks no ZMTP, is
+    /// of a wrong type, breaks the protocol, is too slow, or hangs up.
+    ///
+    /// After an ERROR, with which a peer says that it will not have us, the socket stops in any case.
+    pub const fn handshake_failed(self, stop: bool) -> Self {
+        Self { handshake_failed: stop, ..self }
+    }
+
+    /// Whether to stop when a peer that was [ready](crate::Event::Ready) is lost, however that came about, off by default.
+    /// A connection that the socket itself has ended, as a REQ does when it gives up what it has asked, is made anew.
+    pub const fn disconnected(self, stop: bool) -> Self {
+        Self { disconnected: stop, ..self }
+    }
+}
+
+/// What [`Options::max_handshake_size`] may be: not less than a full READY takes, with the longest routing id and some
+/// properties of others, nor more than the decoder holds.
+const HANDSHAKE_SIZES: RangeInclusive<usize> = 512..=16 << 10;
 /// The longest routing id.
 const ROUTING_ID_MAX: usize = 255;
 /// The longest topic of a subscription. It has to fit into the longest command that we take.
@@ -304,11 +377,16 @@ mod tests {
     #[test]
     fn each_option_is_refused_by_name() {
         type Spoil = fn(&mut Options);
-        let table: [(&str, Spoil); 21] = [
+        let table: &[(&str, Spoil)] = &[
             ("reconnect_interval", |o| o.reconnect_interval = Duration::ZERO),
             ("reconnect_max", |o| o.reconnect_max = o.reconnect_interval - TICK),
             ("connect_timeout", |o| o.connect_timeout = Some(Duration::ZERO)),
             ("handshake_timeout", |o| o.handshake_timeout = Duration::ZERO),
+            ("max_handshake_size", |o| o.max_handshake_size = 511),
+            ("max_handshake_size", |o| o.max_handshake_size = 16_385),
+            ("max_handshakes", |o| o.max_handshakes = 0),
+            ("max_connections", |o| o.max_connections = 0),
+            ("max_connections_per_address", |o| o.max_connections_per_address = 0),
             ("max_frame_size", |o| o.max_frame_size = Some(0)),
             ("max_message_size", |o| o.max_message_size = 0),
             ("max_message_parts", |o| o.max_message_parts = 0),
@@ -327,7 +405,7 @@ mod tests {
             ("keepalive.retries", |o| o.keepalive.retries = 0),
             ("keepalive.retries", |o| o.keepalive.retries = 128),
         ];
-        for (option, spoil) in table {
+        for &(option, spoil) in table {
             let mut options = Options::default();
             spoil(&mut options);
             assert_eq!(options.check().unwrap_err().option(), option);
@@ -346,6 +424,10 @@ mod tests {
             reconnect_max: TICK,
             connect_timeout: None,
             handshake_timeout: TICK,
+            max_handshake_size: 16_384,
+            max_handshakes: 1,
+            max_connections: usize::MAX,
+            max_connections_per_address: usize::MAX,
             max_frame_size: Some(1),
             max_message_size: 1,
             max_message_parts: 1,

@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mio::{Interest, Token};
 
 use super::dialer::Stage;
+use super::listener::Accepted;
 use super::reactor::{Entry, Turn};
 use super::wire::{Link, Origin, Source};
 use super::{Command, Shared};
 use crate::monitor::Event;
+use crate::peer::Rejection;
+use crate::session::End;
 use crate::slots::Id;
 use crate::transport::{Stream, Target, rewatch, watch};
 
@@ -21,24 +25,53 @@ impl Turn {
             let Some(Entry::Accepting(accepting)) = self.entries.get_mut(id) else { return };
             accepting.listed = false;
             match accepting.accept(now) {
-                Some(Ok((stream, address))) => {
+                Accepted::Connection(stream, address, displaced) => {
                     let (setup, endpoint) = (accepting.setup.clone(), &accepting.endpoint);
                     let accepted =
                         || Event::Accepted { endpoint: endpoint.clone(), address: address.clone() };
                     setup.host.report(&accepted).wake();
+                    displaced.into_iter().for_each(|link| self.displace(link, now));
                     let origin = Origin::Listener(id);
                     self.link(stream, Source { origin, dialled: None, address, setup: &setup, shared }, now);
                 }
-                Some(Err(error)) => log::debug!("lost a connection before it was accepted: {error}"),
-                None => {
+                Accepted::Displaced(link) => self.displace(link, now),
+                Accepted::Lost => {}
+                Accepted::Nothing => {
                     let paused = accepting.paused;
                     return self.timers.set(id, paused);
                 }
             }
         }
         // There may be more, after everybody else had a go.
-        if let Some(Entry::Accepting(accepting)) = self.entries.get_mut(id) {
-            accepting.listed = true;
+        self.enlist_listener(id);
+    }
+
+    /// A link has not finished its handshake, and others need its place.
+    fn displace(&mut self, link: Id, now: Instant) {
+        self.end(link, &End::Refused(Rejection::Displaced), now);
+    }
+
+    /// The handshake of a link is over.
+    pub(super) fn attached(&mut self, link: Id, origin: Origin, now: Instant) {
+        match self.entries.get_mut(origin.id()) {
+            Some(Entry::Dialer(dialer)) => dialer.succeeded(now),
+            Some(Entry::Accepting(_)) => self.settle(origin.id(), link, false),
+            _ => {}
+        }
+    }
+
+    /// A link that came in at a listener is over, or its handshake is: another may have waited for that.
+    pub(super) fn settle(&mut self, listener: Id, link: Id, over: bool) {
+        let Some(Entry::Accepting(accepting)) = self.entries.get_mut(listener) else { return };
+        if accepting.settle(link, over) {
+            self.enlist_listener(listener);
+        }
+    }
+
+    /// Has a listener looked at.
+    pub(super) fn enlist_listener(&mut self, id: Id) {
+        let Some(Entry::Accepting(accepting)) = self.entries.get_mut(id) else { return };
+        if !mem::replace(&mut accepting.listed, true) {
             self.ready.push_back(id);
         }
     }
@@ -46,9 +79,10 @@ impl Turn {
     /// Makes a link of a stream that is connected.
     fn link(&mut self, stream: Stream, from: Source<'_>, now: Instant) {
         let origin = from.origin;
+        let ip = from.address.socket_addr().map(|addr| addr.ip());
         let id = self.entries.insert_with(|id| Entry::Link(Box::new(Link::new(stream, id, from, now))));
         match (origin, self.entries.get_mut(origin.id())) {
-            (Origin::Listener(_), Some(Entry::Accepting(accepting))) => drop(accepting.links.insert(id)),
+            (Origin::Listener(_), Some(Entry::Accepting(accepting))) => accepting.arrivals.add(id, ip, now),
             (Origin::Dialer(_), Some(Entry::Dialer(dialer))) => dialer.stage = Stage::Linked(id),
             _ => {}
         }
@@ -118,7 +152,7 @@ impl Turn {
         match stream.connected() {
             Ok(()) => {
                 let Stage::Connecting { stream, address, .. } =
-                    std::mem::replace(&mut dialer.stage, Stage::Waiting(None))
+                    mem::replace(&mut dialer.stage, Stage::Waiting(None))
                 else {
                     return;
                 };
@@ -137,7 +171,7 @@ impl Turn {
     /// A target has not answered, or with a refusal.
     pub(super) fn next_target(&mut self, id: Id, error: io::Error, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
-        match std::mem::replace(&mut dialer.stage, Stage::Waiting(None)) {
+        match mem::replace(&mut dialer.stage, Stage::Waiting(None)) {
             Stage::Connecting { left, .. } if !left.is_empty() => self.connect(id, left, now),
             _ => self.dialing_failed(id, error, now),
         }

@@ -2,10 +2,12 @@
 //!
 //! - [`reactor`]: one turn of the loop; [`connecting`] and [`orders`] are parts of it, [`timers`] its deadlines
 //! - [`duty`]: who runs it; [`drive`]: how callers and the I/O thread take turns; [`parker`]: how they sleep
-//! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`backoff`] and [`resolver`] help to dial
+//! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`arrivals`] says how many may come in; [`backoff`]
+//!   and [`resolver`] help to dial
 //! - `simulated`: a reactor with no thread, for the simulation
 //! - [`behind`] and [`watch`]: who writes what callers have left in a batch; [`linger`]: what outlives its socket
 
+mod arrivals;
 mod backoff;
 pub(crate) mod behind;
 mod connecting;
@@ -32,6 +34,8 @@ use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Instant;
 
+use mio::{Interest, Registry};
+
 use self::duty::Roster;
 use self::linger::{Gate, Lingering};
 use self::parker::Parker;
@@ -45,7 +49,7 @@ use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
 use crate::random;
 use crate::slots::Id;
-use crate::transport::{Listener, Network, Target};
+use crate::transport::{Listener, Network, Target, watch};
 use crate::zmtp;
 
 /// What a socket's new connections need to know.
@@ -75,7 +79,12 @@ impl Handle {
         endpoint: &Endpoint,
         options: &Options,
     ) -> Result<(Listener, Endpoint), BindError> {
-        self.0.network.listen(endpoint, options)
+        let (listener, bound) = self.0.network.listen(endpoint, options)?;
+        // What the system would rather not watch is better not bound. What is reported before somebody looks after the
+        // listener reaches nobody, and is reported again to whoever does.
+        let watched = watch(&self.0.registry, &listener, BOUND, Interest::READABLE);
+        watched.map_err(|source| BindError::Listen { endpoint: endpoint.clone(), source })?;
+        Ok((listener, bound))
     }
 
     /// Has the connections of a listener, which is bound there, belong to a socket.
@@ -211,6 +220,7 @@ pub(crate) struct Shared {
     roster: Mutex<Roster<Box<Turn>, Parker>>,
     poll: Arc<mio::Waker>,
     network: Network,
+    registry: Arc<Registry>,
     io_thread: OnceLock<Thread>,
     commands: Mutex<Vec<Command>>,
     /// Whether there are commands; spares a turn the lock.
@@ -254,10 +264,13 @@ impl Shared {
     fn new(network: Network) -> io::Result<Arc<Self>> {
         let poll = mio::Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let registry = Arc::new(poll.registry().try_clone()?);
+        let turn = Turn::new(poll, registry.clone(), random::seed());
         Ok(Arc::new(Self {
-            roster: Mutex::new(Roster::new(Box::new(Turn::new(poll, random::seed())?))),
+            roster: Mutex::new(Roster::new(Box::new(turn))),
             poll: waker,
             network,
+            registry,
             io_thread: OnceLock::new(),
             commands: Mutex::default(),
             commanded: AtomicBool::new(false),
@@ -384,3 +397,6 @@ impl Future for Wait {
 
 /// The token under which the poll reports that it was interrupted. No slot has it: see [`crate::slots`].
 const WAKE: mio::Token = mio::Token(usize::MAX);
+
+/// The token of listeners that nobody looks after yet. No slot has it either.
+const BOUND: mio::Token = mio::Token(usize::MAX - 1);

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::peer::Host;
 use crate::session::End;
 use crate::slots::Id;
-use crate::transport::watch;
+use crate::transport::rewatch;
 
 impl Turn {
     /// Does what other threads have asked for.
@@ -62,18 +62,21 @@ impl Turn {
         let id = self.entries.insert(Entry::Accepting(Box::new(accepting)));
         self.keys.insert(key, id);
         let Some(Entry::Accepting(accepting)) = self.entries.get(id) else { return };
+        // It is watched already, so that the system has no reason to refuse.
         if let Err(error) =
-            watch(&self.registry, accepting.listener(), Token(id.to_bits()), Interest::READABLE)
+            rewatch(&self.registry, accepting.listener(), Token(id.to_bits()), Interest::READABLE)
         {
             log::error!("cannot watch a listener: {error}");
         }
+        // Who has come meanwhile may have been reported, and to nobody.
+        self.enlist_listener(id);
     }
 
     /// A socket unbinds or disconnects, and drops the connections that came of it.
     fn forget(&mut self, shared: &Arc<Shared>, key: Key, lingering: Option<Lingering>, now: Instant) {
         let Some(id) = self.keys.remove(&key) else { return };
         let links = match self.take(id) {
-            Some(Entry::Accepting(accepting)) => accepting.links.into_iter().collect(),
+            Some(Entry::Accepting(accepting)) => accepting.arrivals.into_links(),
             Some(Entry::Dialer(dialer)) => match dialer.stage {
                 Stage::Linked(link) => vec![link],
                 _ => Vec::new(),

@@ -16,6 +16,7 @@ use super::watch::Watch;
 use super::wire::{Link, Origin};
 use super::{Key, Shared};
 use crate::clock;
+use crate::peer::Rejection;
 use crate::session::{End, Scratch};
 use crate::slots::{Id, Slots};
 use crate::transport::{Network, News};
@@ -27,7 +28,7 @@ pub(crate) struct Turn {
     /// What a simulated poll has reported.
     #[cfg(any(test, feature = "fuzzing"))]
     news: Vec<(mio::Token, News)>,
-    pub(super) registry: Registry,
+    pub(super) registry: Arc<Registry>,
     pub(super) entries: Slots<Entry>,
     /// Where the listeners and dialers are that sockets know by key.
     pub(super) keys: HashMap<Key, Id>,
@@ -64,9 +65,8 @@ impl Entry {
 }
 
 impl Turn {
-    pub(crate) fn new(poll: Poll, random: u64) -> io::Result<Self> {
-        let registry = poll.registry().try_clone()?;
-        Ok(Self {
+    pub(crate) fn new(poll: Poll, registry: Arc<Registry>, random: u64) -> Self {
+        Self {
             poll,
             events: Events::with_capacity(EVENTS),
             #[cfg(any(test, feature = "fuzzing"))]
@@ -81,7 +81,7 @@ impl Turn {
             scratch: Scratch::new(),
             watch: Watch::default(),
             random: random | 1,
-        })
+        }
     }
 
     /// One turn: does what was asked for, waits for news if there is nothing to do, and attends to it.
@@ -173,10 +173,10 @@ impl Turn {
                     link.listed = true;
                     self.ready.push_back(id);
                 }
-                let (origin, deadline) = (link.origin.id(), link.deadline());
+                let (origin, deadline) = (link.origin, link.deadline());
                 self.timers.set(id, deadline);
-                if let (true, Some(Entry::Dialer(dialer))) = (seen.attached, self.entries.get_mut(origin)) {
-                    dialer.succeeded(now);
+                if seen.attached {
+                    self.attached(id, origin, now);
                 }
             }
             Err(end) => self.end(id, &end, now),
@@ -187,13 +187,15 @@ impl Turn {
     pub(super) fn end(&mut self, id: Id, end: &End, now: Instant) {
         let Some(Entry::Link(mut link)) = self.take(id) else { return };
         match end {
+            // As many as strangers like: what there is to know of them, monitors are told.
+            End::Refused(Rejection::Displaced) => log::debug!("{}: {end}", link.address()),
             End::Closed | End::Broken(_) | End::HungUp => log::debug!("{}: {end}", link.address()),
             End::Violation(_) | End::Refused(_) => log::warn!("{}: {end}", link.address()),
         }
         link.over(end).wake();
         let random = self.random();
         match (link.origin, self.entries.get_mut(link.origin.id())) {
-            (Origin::Listener(_), Some(Entry::Accepting(accepting))) => drop(accepting.links.remove(&id)),
+            (Origin::Listener(listener), _) => self.settle(listener, id, true),
             (Origin::Dialer(dialer_id), Some(Entry::Dialer(dialer))) => {
                 dialer.lost(end, now, random).wake();
                 let deadline = dialer.deadline();

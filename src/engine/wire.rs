@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::limit::Limit;
 use crate::lock::lock;
 use crate::monitor::{Event, Remote};
-use crate::peer::{Carrier, Host};
+use crate::peer::{Carrier, Host, Rejection};
 use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
 use crate::slots::Id;
@@ -256,10 +256,12 @@ impl Link {
         let host = &*self.wire.host;
         let mut wakes = lock(&self.wire.outgoing).lose(host);
         let Stage::Talking(session) = &self.stage else { return wakes };
-        if let End::Violation(violation) = why {
-            let limit = Limit::overstepped_by(violation);
-            limit.into_iter().for_each(|limit| wakes.append(host.limit_reached(limit, &|| self.remote())));
-        }
+        let limit = match why {
+            End::Violation(violation) => Limit::overstepped_by(violation),
+            End::Refused(Rejection::Displaced) => Some(Limit::Handshakes),
+            _ => None,
+        };
+        limit.into_iter().for_each(|limit| wakes.append(host.limit_reached(limit, &|| self.remote())));
         wakes.append(match session.peer() {
             Some(peer) => host.part(peer, why),
             None => host.report(&|| Event::HandshakeFailed { peer: self.remote(), why: why.clone() }),

@@ -188,7 +188,7 @@ impl Core {
                 frame: self.options.max_frame_size.unwrap_or(usize::MAX),
                 message,
                 parts: self.options.max_message_parts,
-                handshake: HANDSHAKE,
+                handshake: self.options.max_handshake_size,
             },
         };
         Arc::new(Setup { host: this, options: self.options.clone(), config })
@@ -209,6 +209,3 @@ impl State {
 
 /// Octets of a message to a socket whose peers have nothing to say.
 const UNWANTED: usize = 64 * 1024;
-
-/// Octets that a peer may send in one command of the handshake.
-const HANDSHAKE: usize = 8 * 1024;

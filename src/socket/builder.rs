@@ -11,7 +11,7 @@ use super::{Conflates, Identifies, Kind, Receives, Sends, Socket};
 use crate::context::{Context, Member};
 use crate::error::BuildError;
 use crate::message::Message;
-use crate::options::{Keepalive, Options};
+use crate::options::{Keepalive, Options, ReconnectStop};
 
 /// The options of a [`Socket`], made by [`Context::socket`]. They are set here, once, and hold for all connections of
 /// the socket.
@@ -83,6 +83,53 @@ impl<T: Kind> Builder<T> {
     /// frees what strangers hold sooner; too short a time turns slow peers away.
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.handshake_timeout = timeout)
+    }
+
+    /// When an endpoint that was connected to is given up: see [`ReconnectStop`], never by default. On `inproc`, where
+    /// nothing is dialled, it has no meaning.
+    pub fn reconnect_stop(self, stop: ReconnectStop) -> Self {
+        self.with(|options| options.reconnect_stop = stop)
+    }
+
+    /// The most bytes that a peer may send in one command of its handshake: 8192 by default, from 512 to 16384. A peer
+    /// that announces more is disconnected. The READY of ZMTP takes some 50 bytes, and up to 255 more for a routing id;
+    /// applications may add properties of their own.
+    ///
+    /// So many bytes, and twice as many where they come in small pieces, can be held for each of
+    /// [`max_handshakes`](Self::max_handshakes) strangers.
+    pub fn max_handshake_size(self, bytes: usize) -> Self {
+        self.with(|options| options.max_handshake_size = bytes)
+    }
+
+    /// The most connections of one bound endpoint whose handshake is not over: 4096 by default, from 1. Each costs a
+    /// descriptor, some hundred bytes and what it has sent of its handshake.
+    ///
+    /// An honest handshake takes no longer than a round trip or two. Beyond the limit, then, the oldest that has not
+    /// finished within a second gives way to the next connection ([`Rejection::Displaced`]); where all are younger than
+    /// that, further connections wait in the [`backlog`](Self::backlog) meanwhile. So strangers who say nothing keep
+    /// nobody out. The same happens, below the limit, when descriptors run out.
+    ///
+    /// [`Rejection::Displaced`]: crate::Rejection::Displaced
+    pub fn max_handshakes(self, connections: usize) -> Self {
+        self.with(|options| options.max_handshakes = connections)
+    }
+
+    /// The most connections that one bound endpoint has at a time: 32768 by default, from 1. Further ones are closed as
+    /// soon as they are accepted, without a word. On `inproc`, where there are no strangers, it does not apply.
+    ///
+    /// Each connection takes a descriptor, of which a process has a limited number, often 1024: see `ulimit -n`. Where that
+    /// is reached first, accepting [pauses](crate::Event::AcceptPaused).
+    pub fn max_connections(self, connections: usize) -> Self {
+        self.with(|options| options.max_connections = connections)
+    }
+
+    /// The most of [`max_connections`](Self::max_connections) that come from one address: 16384 by default, from 1.
+    /// Further ones are closed as soon as they are accepted. IPv6 addresses count by their first 64 bits, for who has one
+    /// of them has them all; `ipc` has no addresses.
+    ///
+    /// Many peers may share one address, behind a gateway or on one machine, so it is no use as a limit on one peer.
+    pub fn max_connections_per_address(self, connections: usize) -> Self {
+        self.with(|options| options.max_connections_per_address = connections)
     }
 
     /// The most connections that the system keeps for a bound endpoint until they are accepted: 128 by default, from 1.

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::engine::Reactor;
 pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup, behind as left_behind};
-use crate::error::{ContextError, OptionError};
+use crate::error::{Closed, ContextError, OptionError};
 pub(crate) use crate::inproc::{Caller, Hub};
 use crate::lock::lock;
-use crate::message::Message;
 
 /// Where sockets live: it owns the I/O threads that look after their connections.
 ///
@@ -53,7 +52,7 @@ pub(crate) trait Member: Send + Sync {
     fn owes(&self) -> bool;
 
     /// Hands back what is not sent by the deadline.
-    fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message>;
+    fn finish_close(&self, deadline: Option<Instant>) -> Closed;
 }
 
 impl Context {
@@ -74,10 +73,11 @@ impl Context {
     /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
-    /// Returns the messages that could not be sent in time, but for those of sockets that had been dropped before. What
+    /// Returns the messages that could not be sent in time, and an account for each endpoint of each socket, but for
+    /// those of sockets that had been dropped before. What
     /// these have left then is given up, whatever their [linger](crate::Builder::linger) time, and written to the log. A
     /// [`close_async`](crate::Socket::close_async) that somebody still waits for goes on.
-    pub fn close(&self, timeout: Duration) -> crate::error::Closed {
+    pub fn close(&self, timeout: Duration) -> Closed {
         let deadline = clock::now().checked_add(timeout);
         let members = lock(&self.0.members).take().unwrap_or_default();
         let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
@@ -85,7 +85,12 @@ impl Context {
         self.0.hub.close();
         // Whoever only receives need not be waited for by those who send to it.
         open.sort_by_cached_key(|member| member.owes());
-        let unsent = open.iter().flat_map(|member| member.finish_close(deadline)).collect();
+        let mut closed = Closed::default();
+        for member in open {
+            let Closed { unsent, endpoints } = member.finish_close(deadline);
+            closed.unsent.extend(unsent);
+            closed.endpoints.extend(endpoints);
+        }
         for reactor in &self.0.reactors {
             let gone = reactor.handle().wait_lingering(deadline);
             // On an I/O thread it has not waited.
@@ -93,7 +98,7 @@ impl Context {
                 reactor.handle().cut_lingering();
             }
         }
-        crate::error::Closed { unsent }
+        closed
     }
 
     /// A context with no thread, in a simulated network.

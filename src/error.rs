@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::message::Message;
+use crate::zmtp::SocketType;
 
 /// A message that was not sent, and why.
 ///
@@ -215,12 +216,40 @@ pub enum PollerError {
     System(#[from] io::Error),
 }
 
-/// What a `close` leaves.
+/// What a `close` leaves: what could not be sent, and an account of where everything went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The messages that were accepted and not wholly sent in time, handed back. Those of one peer are in order.
+    /// The messages that were accepted and not wholly sent in time, handed back. First come those of the first of the
+    /// `endpoints`, as many as it has [`returned`](ClosedEndpoint::returned), then those of the next. Those of one peer
+    /// are in order.
     pub unsent: Vec<Message>,
+    /// What became of the messages of each endpoint that the socket was bound or connected to, and of those that were
+    /// with none of them. Their sums are what the close has changed in the [`Stats`](crate::Stats) of the socket.
+    pub endpoints: Vec<ClosedEndpoint>,
+}
+
+/// What a `close` has done with the messages of one endpoint; a part of [`Closed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClosedEndpoint {
+    /// The type of the socket that was closed.
+    pub socket: SocketType,
+    /// What [`bind`](crate::Socket::bind) returned or [`connect`](crate::Socket::connect) was given. None for messages
+    /// that waited for whichever peer would have room first.
+    pub endpoint: Option<Endpoint>,
+    /// Whether the socket was bound there, so that the figures are those of all its peers that came in there. If not, it
+    /// was connected there.
+    pub bound: bool,
+    /// Messages wholly given to connections during the close.
+    pub flushed: u64,
+    /// Messages handed back in [`unsent`](Closed::unsent).
+    pub returned: u64,
+    /// Messages that could not be sent and are of no use to anybody else, such as what a PUB had for a slow subscriber.
+    pub dropped: u64,
+    /// Messages that came from there and will not be received: those that had not been when the close began, and those
+    /// that came during it.
+    pub discarded: u64,
 }
 
 /// Why a socket is not bound.

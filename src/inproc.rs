@@ -358,6 +358,10 @@ impl Carrier for Side {
         self.link.address()
     }
 
+    fn listener(&self) -> Option<Endpoint> {
+        (self.end == BOUND).then(|| self.link.address())
+    }
+
     fn is_inproc(&self) -> bool {
         true
     }

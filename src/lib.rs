@@ -92,9 +92,9 @@ mod zmtp;
 pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{
-    BindError, BuildError, Closed, ConnectError, ContextError, DetachError, MonitorError, OptionError,
-    PollerError, ProxyError, RecvError, Refusal, Rejection, RequestError, SendError, SubscribeError,
-    WaitError,
+    BindError, BuildError, Closed, ClosedEndpoint, ConnectError, ContextError, DetachError, MonitorError,
+    OptionError, PollerError, ProxyError, RecvError, Refusal, Rejection, RequestError, SendError,
+    SubscribeError, WaitError,
 };
 pub use limit::{Limit, LimitHits};
 pub use message::{Message, Parts};

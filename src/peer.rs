@@ -94,6 +94,11 @@ pub(crate) trait Carrier: Send + Sync {
     /// Where the other side is.
     fn address(&self) -> Endpoint;
 
+    /// Where the socket is bound that was connected to; none if it is the one that has connected.
+    fn listener(&self) -> Option<Endpoint> {
+        None
+    }
+
     /// Whether the peer is in this process, so that it takes whole messages.
     fn is_inproc(&self) -> bool {
         false
@@ -132,6 +137,8 @@ pub(crate) struct Peer {
     pub(crate) source: Option<Arc<dyn Carrier>>,
     /// Made by `connect`: it stays when its connection is lost.
     pub(crate) dialled: bool,
+    /// Where it came in; none if it was made by `connect`.
+    pub(crate) listener: Option<Endpoint>,
     /// What is to be said on the present connection before anything else.
     pub(crate) words: Vec<Word>,
     /// The present connection is being ended from our side: nothing more goes out on it, and what comes is discarded.
@@ -179,6 +186,7 @@ impl Peer {
             carrier: None,
             source: None,
             dialled,
+            listener: None,
             words: Vec::new(),
             severed: false,
             written: 0,

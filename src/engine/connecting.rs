@@ -32,7 +32,9 @@ impl Turn {
                     setup.host.report(&accepted).wake();
                     displaced.into_iter().for_each(|link| self.displace(link, now));
                     let origin = Origin::Listener(id);
-                    self.link(stream, Source { origin, dialled: None, address, setup: &setup, shared }, now);
+                    let listener = Some(endpoint.clone());
+                    let from = Source { origin, dialled: None, listener, address, setup: &setup, shared };
+                    self.link(stream, from, now);
                 }
                 Accepted::Displaced(link) => self.displace(link, now),
                 Accepted::Lost => {}
@@ -161,7 +163,8 @@ impl Turn {
                 setup.host.report(&connected).wake();
                 self.timers.set(id, None);
                 let (origin, dialled) = (Origin::Dialer(id), Some((peer, endpoint)));
-                self.link(stream, Source { origin, dialled, address, setup: &setup, shared }, now);
+                let from = Source { origin, dialled, listener: None, address, setup: &setup, shared };
+                self.link(stream, from, now);
             }
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {} // not yet
             Err(error) => self.next_target(id, error, now),

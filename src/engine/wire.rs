@@ -25,6 +25,8 @@ pub(crate) struct Wire {
     host: Arc<dyn Host>,
     /// Where the other end is.
     address: Endpoint,
+    /// Where it was accepted, if it was.
+    listener: Option<Endpoint>,
     /// The link this is the writing half of.
     link: Id,
     shared: Arc<Shared>,
@@ -80,6 +82,10 @@ impl Carrier for Wire {
 
     fn address(&self) -> Endpoint {
         self.address.clone()
+    }
+
+    fn listener(&self) -> Option<Endpoint> {
+        self.listener.clone()
     }
 }
 
@@ -145,7 +151,7 @@ pub(crate) struct Seen {
 impl Link {
     /// A link for a stream that has just been connected.
     pub(crate) fn new(stream: Stream, link: Id, from: Source<'_>, now: Instant) -> Self {
-        let Source { origin, dialled, address, setup, shared } = from;
+        let Source { origin, dialled, listener, address, setup, shared } = from;
         let (peer, endpoint) = dialled.unzip();
         let host = setup.host.clone();
         // A PAIR has its one peer, and a ROUTER none other of the same routing id: both may have to turn it away.
@@ -154,7 +160,7 @@ impl Link {
         let config = Config { answers, ..setup.config.clone() };
         let session = Session::new(&config, host.clone(), peer, now);
         let (outgoing, shared) = (Mutex::default(), shared.clone());
-        let wire = Arc::new(Wire { stream, outgoing, host, address, link, shared });
+        let wire = Arc::new(Wire { stream, outgoing, host, address, listener, link, shared });
         Self {
             origin,
             listed: false,
@@ -325,6 +331,8 @@ pub(crate) struct Source<'a> {
     pub(crate) origin: Origin,
     /// The peer that `connect` made, and what it was given, if it did.
     pub(crate) dialled: Option<(Id, Endpoint)>,
+    /// Where it was accepted, if it was.
+    pub(crate) listener: Option<Endpoint>,
     /// Where the other end is.
     pub(crate) address: Endpoint,
     pub(crate) setup: &'a Setup,

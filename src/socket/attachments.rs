@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::closing::Detaching;
 use super::core::Core;
 use super::state::{Phase, State};
 use crate::context::{self, Caller, Setup};
@@ -19,7 +20,7 @@ use crate::zmtp::{self, SocketType};
 
 /// What became of `bind` or `connect`.
 pub(super) struct Attachment {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     pub(super) key: Key,
     /// The peer that `connect` made; none for `bind`.
     pub(super) peer: Option<Id>,
@@ -158,7 +159,9 @@ impl Core {
             // From here on it is treated like an accepted peer: when its connection ends, it is gone.
             state.forsake(peer);
         }
+        state.detaching += 1;
         drop(state);
+        let _detaching = Detaching(self);
         self.forget(attachment.key, Ending::Abrupt, true);
         if let Some(peer) = attachment.peer {
             self.remove(peer).wake();

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::core::Core;
+use super::ledger::{Ledger, place_of};
 use super::state::{Phase, State};
 use super::wait::Place;
 use crate::clock;
@@ -13,6 +14,8 @@ use crate::error::Closed;
 use crate::message::Message;
 use crate::peer::{Ending, Host};
 use crate::pipe::Wakes;
+use crate::slots::Id;
+use crate::zmtp::SocketType;
 
 impl Core {
     /// Sends what is left in the background, until the linger time is over.
@@ -23,14 +26,6 @@ impl Core {
         if let Some(this) = self.this.upgrade() {
             self.engine.linger(this, clock::now().checked_add(self.options.linger));
         }
-    }
-
-    /// Takes what is with no wire out of the socket, for the caller.
-    fn hand_back(&self) -> Vec<Message> {
-        let mut state = self.lock();
-        let unsent = state.give_up();
-        state.pipes.stats.returned += unsent.len() as u64;
-        unsent
     }
 
     pub(super) fn farewell(&self) -> Ending {
@@ -62,6 +57,50 @@ impl State {
         }
     }
 
+    /// Opens the account of a close, with a line for each endpoint.
+    fn open_account(&mut self, socket: SocketType) {
+        let mut ledger = Ledger::new(socket, self.pipes.stats);
+        for attachment in &self.attachments {
+            ledger.line(Some((attachment.endpoint.clone(), attachment.peer.is_none())));
+        }
+        self.pipes.ledger = Some(Box::new(ledger));
+    }
+
+    /// What a peer was not sent goes back to the caller.
+    pub(super) fn hand_back(&mut self, peer: Id, unsent: Vec<Message>) {
+        self.pipes.stats.returned += unsent.len() as u64;
+        if let Some(line) = self.pipes.line(peer).filter(|_| !unsent.is_empty()) {
+            line.hand_back(unsent);
+        }
+    }
+
+    /// Closes the account, with all that is with no wire.
+    fn close_account(&mut self) -> Closed {
+        self.phase = Phase::Closed;
+        let Self { pipes, pattern, .. } = self;
+        let Some(mut ledger) = pipes.ledger.take() else { return Closed::default() };
+        let homeless = pattern.drain();
+        for (_, peer) in pipes.peers.iter_mut() {
+            let queued = peer.outbox.give_up();
+            // What the socket has told itself meanwhile.
+            let unread = peer.inbox.clear() as u64;
+            peer.tally.taken_back += queued.len() as u64;
+            pipes.stats.returned += queued.len() as u64;
+            pipes.stats.discarded += unread;
+            if unread > 0 || !queued.is_empty() {
+                let line = ledger.line(place_of(peer));
+                line.figures.discarded += unread;
+                line.hand_back(queued);
+            }
+        }
+        // They wait behind what has a peer.
+        pipes.stats.returned += homeless.len() as u64;
+        if !homeless.is_empty() {
+            ledger.line(None).hand_back(homeless);
+        }
+        ledger.close(&pipes.stats)
+    }
+
     /// Takes out everything that is queued and with no wire.
     pub(super) fn give_up(&mut self) -> Vec<Message> {
         let mut unsent = self.pattern.drain();
@@ -83,6 +122,7 @@ impl Member for Core {
             return false;
         }
         state.phase = Phase::Closing;
+        state.open_account(self.socket_type);
         let stays = !state.is_finished();
         let State { senders, receivers, connecting, watchers, pipes, .. } = &mut *state;
         for waiters in [senders, receivers, connecting, watchers] {
@@ -106,22 +146,26 @@ impl Member for Core {
     }
 
     /// Waits until everything is written, then ends all connections and hands back what was not.
-    fn finish_close(&self, deadline: Option<Instant>) -> Vec<Message> {
+    fn finish_close(&self, deadline: Option<Instant>) -> Closed {
         let drained = self.engine.block_on(Drain(Place::of_draining(self)), deadline).is_some();
         let ending = if drained { self.farewell() } else { Ending::Abrupt };
-        let attachments = std::mem::take(&mut self.lock().attachments);
+        let mut state = self.lock();
+        state.phase = Phase::Ending;
+        let attachments = std::mem::take(&mut state.attachments);
+        drop(state);
         for attachment in attachments {
             // Meanwhile what its wires had begun to write comes back.
             self.forget(attachment.key, ending, true);
         }
-        let unsent = self.hand_back();
-        let mut state = self.lock();
-        state.phase = Phase::Closed;
+        // Also of one that another thread is just about to disconnect or unbind.
+        self.engine.block_on(Detached(Place::of_draining(self)), None);
         let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        let closed = state.close_account();
         state.end_feeds(&mut wakes);
         drop(state);
         wakes.wake();
-        unsent
+        closed
     }
 }
 
@@ -147,9 +191,9 @@ impl Future for Draining<'_> {
         let drained = Pin::new(drain).poll(context);
         drained.map(|()| {
             self.drain = None;
-            let unsent = core.hand_back();
+            let closed = core.lock().close_account();
             core.settle();
-            Closed { unsent }
+            closed
         })
     }
 }
@@ -170,5 +214,32 @@ impl Future for Drain<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         self.0.poll_until(context, |state| state.is_finished().then_some(()))
+    }
+}
+
+/// Ends when no call is undoing a bind or connect.
+struct Detached<'a>(Place<'a>);
+
+impl Future for Detached<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_until(context, |state| (state.detaching == 0).then_some(()))
+    }
+}
+
+/// A call is undoing a bind or connect. What comes of that is still accounted for by a `close` that has begun meanwhile.
+pub(super) struct Detaching<'a>(pub(super) &'a Core);
+
+impl Drop for Detaching<'_> {
+    fn drop(&mut self) {
+        let mut wakes = Wakes::default();
+        let mut state = self.0.lock();
+        state.detaching -= 1;
+        if state.detaching == 0 {
+            state.draining.wake_all(&mut wakes);
+        }
+        drop(state);
+        wakes.wake();
     }
 }

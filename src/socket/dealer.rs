@@ -67,6 +67,10 @@ impl Pattern for Dealing {
         self.outgoing.lose(pipes, peer, unsent, expected)
     }
 
+    fn keeps(&self, _: Id) -> bool {
+        true
+    }
+
     fn leave(&mut self, peer: Id) {
         self.outgoing.leave(peer);
     }

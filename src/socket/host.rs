@@ -75,7 +75,7 @@ impl Host for Core {
             let Some(peer) = here else {
                 let count = messages.drain(..).count();
                 state.count_received(id, count, octets);
-                state.pipes.stats.discarded += count as u64;
+                state.pipes.count_discarded(id, count);
                 return usize::MAX;
             };
             peer.pace.heard();
@@ -216,12 +216,13 @@ impl State {
         carrier: Arc<dyn Carrier>,
         wakes: &mut Wakes,
     ) -> Result<Id, Rejection> {
-        if self.phase == Phase::Closed {
+        if matches!(self.phase, Phase::Ending | Phase::Closed) {
             return Err(Rejection::Closed);
         }
         let id = dialled.unwrap_or_else(|| self.pipes.insert(false, carrier.is_inproc()));
         let Some(peer) = self.pipes.peers.get_mut(id) else { return Err(Rejection::Closed) };
         let address = carrier.address();
+        peer.listener = carrier.listener();
         peer.carrier = Some(carrier.clone());
         peer.source = Some(carrier);
         if let Err(rejection) = self.pattern.attach(&mut self.pipes, id, info) {
@@ -341,12 +342,19 @@ impl State {
         if let Some(peer) = self.pipes.peers.get_mut(id) {
             peer.tally.taken_back += count as u64;
         }
+        if self.phase == Phase::Ending && self.pattern.keeps(id) {
+            self.hand_back(id, unsent);
+            return;
+        }
         let kept = self.pattern.lost(&mut self.pipes, id, unsent, expected);
         let stats = &mut self.pipes.stats;
         stats.requeued += kept as u64;
         let dropped =
             if self.pipes.conflate { &mut stats.dropped.conflated } else { &mut stats.dropped.disconnected };
         *dropped += (count - kept) as u64;
+        if let Some(line) = self.pipes.line(id).filter(|_| count > kept) {
+            line.figures.dropped += (count - kept) as u64;
+        }
     }
 
     fn count_received(&mut self, id: Id, messages: usize, octets: usize) {
@@ -365,5 +373,8 @@ impl State {
         peer.tally.octets_written += written.octets as u64;
         self.pipes.stats.written += written.messages as u64;
         self.pipes.stats.bytes_written += written.octets as u64;
+        if let Some(line) = self.pipes.line(id) {
+            line.figures.flushed += written.messages as u64;
+        }
     }
 }

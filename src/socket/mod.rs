@@ -10,6 +10,7 @@ mod feed;
 mod gauge;
 mod host;
 mod interest;
+mod ledger;
 mod monitor;
 mod pair;
 mod pattern;
@@ -233,19 +234,20 @@ impl<T: Kind> Socket<T> {
     /// Closes the socket: calls that wait end with an error that says so, and what was accepted is sent, for which it
     /// has `timeout`. Blocks until that is done.
     ///
-    /// Returns the messages that could not be sent in time. What was received and not taken is dropped. Closing twice
-    /// does nothing.
+    /// Returns the messages that could not be sent in time, and for each endpoint how many went out, came back or were
+    /// thrown away meanwhile. What was received and not taken is dropped. Closing twice does nothing.
     pub fn close(&self, timeout: Duration) -> Closed {
         if !self.core.begin_close() {
             return Closed::default();
         }
-        Closed { unsent: self.core.finish_close(deadline(Some(timeout))) }
+        self.core.finish_close(deadline(Some(timeout)))
     }
 
     /// Closes the socket, and waits until what was accepted is sent, or nobody is left to send it to. Runs under any
     /// executor.
     ///
-    /// Returns the messages that nobody is left for. The socket is closed from the call on. The future has no timeout of
+    /// Returns the messages that nobody is left for, and an account as [`close`](Self::close) does. The socket is closed
+    /// from the call on. The future has no timeout of
     /// its own: dropping it leaves the rest to be sent in the background, as for a socket that is dropped. Closing twice
     /// does nothing.
     pub fn close_async(&self) -> impl Future<Output = Closed> + Send + Unpin {

@@ -90,6 +90,10 @@ impl Pattern for Pairing {
         self.outgoing.lose(pipes, peer, unsent, expected)
     }
 
+    fn keeps(&self, _: Id) -> bool {
+        true
+    }
+
     fn leave(&mut self, peer: Id) {
         self.leave(peer);
     }

@@ -92,6 +92,11 @@ pub(crate) trait Pattern: Send {
         0
     }
 
+    /// Whether what a lost peer has not got is good for anybody else: for another peer, or for the caller of `close`.
+    fn keeps(&self, _peer: Id) -> bool {
+        false
+    }
+
     /// The peer is to be sent nothing more.
     fn leave(&mut self, _peer: Id) {}
 

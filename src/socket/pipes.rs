@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ledger::{Ledger, Line, place_of};
 use super::stats::Stats;
 use crate::clock;
 use crate::limit::Limit;
@@ -17,6 +18,8 @@ use crate::slots::{Id, Slots};
 pub(crate) struct Pipes {
     pub(super) peers: Slots<Peer>,
     pub(super) stats: Stats,
+    /// Kept while the socket is being closed.
+    pub(super) ledger: Option<Box<Ledger>>,
     errands: Errands,
     /// Peers with messages that nobody will write unless reminded. Each stands here once: see [`Peer::dirty`].
     dirty: Vec<Id>,
@@ -84,6 +87,7 @@ impl Pipes {
         Self {
             peers: Slots::new(),
             stats: Stats::default(),
+            ledger: None,
             errands: Errands::default(),
             dirty: Vec::new(),
             recent: Vec::new(),
@@ -102,6 +106,20 @@ impl Pipes {
         let outbox = new(self.send_mark, self.conflate);
         let inbox = Inbox::new(self.recv_mark, self.conflate);
         self.peers.insert(Peer::new(outbox, inbox, dialled))
+    }
+
+    /// Where the messages of a peer are accounted for while the socket is being closed.
+    pub(super) fn line(&mut self, id: Id) -> Option<&mut Line> {
+        let ledger = self.ledger.as_mut()?;
+        Some(ledger.line(self.peers.get(id).and_then(place_of)))
+    }
+
+    /// Messages came from a peer that nobody will receive.
+    pub(super) fn count_discarded(&mut self, id: Id, messages: usize) {
+        self.stats.discarded += messages as u64;
+        if let Some(line) = self.line(id).filter(|_| messages > 0) {
+            line.figures.discarded += messages as u64;
+        }
     }
 
     /// Messages in all outbound queues.
@@ -210,11 +228,13 @@ impl Pipes {
     /// Throws away what came from a peer and was not received.
     pub(super) fn discard(&mut self, id: Id) {
         let Some(peer) = self.peers.get_mut(id) else { return };
-        self.stats.discarded += peer.inbox.clear() as u64;
+        let unread = peer.inbox.clear();
+        let over = peer.over;
         if peer.inbox.resumes() || peer.outbox.is_whole() {
             self.errands.add(Errand::Resume, peer.source.clone());
         }
-        if peer.over {
+        self.count_discarded(id, unread);
+        if over {
             self.peers.remove(id);
         }
     }
@@ -295,12 +315,13 @@ impl pattern::Pipes for Pipes {
             return false;
         };
         let pushed = peer.outbox.push(message);
+        let room = peer.outbox.has_room();
         peer.tally.given += 1;
         if pushed.replaced {
             peer.tally.taken_back += 1;
             self.stats.dropped.conflated += 1;
+            self.line(id).into_iter().for_each(|line| line.figures.dropped += 1);
         }
-        let room = peer.outbox.has_room();
         if pushed.first || pushed.ripe {
             self.schedule(id, pushed.ripe);
         }

@@ -49,6 +49,10 @@ impl Pattern for Balancing {
         self.0.lose(pipes, peer, unsent, expected)
     }
 
+    fn keeps(&self, _: Id) -> bool {
+        true
+    }
+
     fn leave(&mut self, peer: Id) {
         self.0.leave(peer);
     }

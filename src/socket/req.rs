@@ -330,6 +330,10 @@ impl Pattern for Requesting {
         }
     }
 
+    fn keeps(&self, peer: Id) -> bool {
+        matches!(self.state, State::Asked { peer: asked, .. } if asked == peer)
+    }
+
     fn leave(&mut self, peer: Id) {
         self.rotation.leave(peer);
         self.lost.retain(|lost| *lost != peer);

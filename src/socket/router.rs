@@ -240,6 +240,10 @@ impl Pattern for Routing {
         0
     }
 
+    fn keeps(&self, peer: Id) -> bool {
+        self.is_named(peer)
+    }
+
     fn leave(&mut self, peer: Id) {
         self.forget(peer);
     }

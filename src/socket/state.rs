@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) feeds: Feeds,
     pub(super) phase: Phase,
     pub(super) attachments: Vec<Attachment>,
+    /// How many calls are undoing a bind or connect.
+    pub(super) detaching: usize,
     /// The engine looks in from time to time for batches that nobody writes.
     watched: bool,
     takes_turns: bool,
@@ -46,6 +48,8 @@ pub(super) enum Phase {
     Open,
     /// The user has no more to do with it. What it has accepted is still being sent.
     Closing,
+    /// It sends no more: what its connections have not written goes back to the caller.
+    Ending,
     /// Its connections are being ended.
     Closed,
 }
@@ -65,6 +69,7 @@ impl State {
             feeds: Feeds::default(),
             phase: Phase::Open,
             attachments: Vec::new(),
+            detaching: 0,
             watched: false,
         }
     }

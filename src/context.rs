@@ -1,10 +1,12 @@
 //! [`Context`]: owns the I/O threads that sockets live on.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::engine::Reactor;
 pub(crate) use crate::engine::{Attendance, Handle as Engine, Key, Setup, behind as left_behind};
 use crate::error::{Closed, ContextError, OptionError};
@@ -51,8 +53,24 @@ pub(crate) trait Member: Send + Sync {
     /// Whether something is still to be sent.
     fn owes(&self) -> bool;
 
+    /// Adds the places where the socket is.
+    fn add_places(&self, places: &mut Places);
+
+    /// The sockets at these places are being closed, too, so that none of them will come back once its connection is
+    /// over.
+    fn expect_none_of(&self, places: &Places);
+
     /// Hands back what is not sent by the deadline.
     fn finish_close(&self, deadline: Option<Instant>) -> Closed;
+}
+
+/// Where sockets are, as their peers see it.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// Where they listen.
+    pub(crate) listening: HashSet<Endpoint>,
+    /// Where their connections come from which they have made.
+    pub(crate) dialling: HashSet<Endpoint>,
 }
 
 impl Context {
@@ -73,6 +91,9 @@ impl Context {
     /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
+    /// A socket that has something to send is not waited for where only sockets of the same context would take it: what
+    /// those have no room for is handed back as soon as they are closed.
+    ///
     /// Returns the messages that could not be sent in time, and an account for each endpoint of each socket, but for
     /// those of sockets that had been dropped before. What
     /// these have left then is given up, whatever their [linger](crate::Builder::linger) time, and written to the log. A
@@ -83,6 +104,9 @@ impl Context {
         let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
         open.retain(|member| member.begin_close());
         self.0.hub.close();
+        let mut own = Places::default();
+        open.iter().for_each(|member| member.add_places(&mut own));
+        open.iter().for_each(|member| member.expect_none_of(&own));
         // Whoever only receives need not be waited for by those who send to it.
         open.sort_by_cached_key(|member| member.owes());
         let mut closed = Closed::default();

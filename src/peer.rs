@@ -94,6 +94,11 @@ pub(crate) trait Carrier: Send + Sync {
     /// Where the other side is.
     fn address(&self) -> Endpoint;
 
+    /// Where this side is, as the other one knows it. None where there are no such names.
+    fn local(&self) -> Option<Endpoint> {
+        None
+    }
+
     /// Where the socket is bound that was connected to; none if it is the one that has connected.
     fn listener(&self) -> Option<Endpoint> {
         None

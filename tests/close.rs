@@ -252,6 +252,61 @@ fn a_context_that_is_closed_waits_for_nothing_that_still_lingers() {
     });
 }
 
+/// Whoever else could come has no reason to: only sockets of the context itself were there.
+#[test]
+fn a_context_that_is_closed_does_not_wait_for_receivers_of_its_own() {
+    within(PATIENCE, || {
+        for place in ["tcp://127.0.0.1:0", "tcp://*:0", "ipc://*", "inproc://own"] {
+            for bound in [true, false] {
+                let ctx = Context::new().unwrap();
+                let push = ctx.socket::<Push>().send_hwm(2).build().unwrap();
+                let pull = ctx.socket::<Pull>().recv_hwm(1).build().unwrap();
+                let here = if bound { push.bind(place) } else { pull.bind(place) }.unwrap();
+                let there = here.to_string().replace("0.0.0.0", "127.0.0.1");
+                if bound { pull.connect(there) } else { push.connect(there) }.unwrap();
+                push.wait_connected(1, PATIENCE).unwrap();
+                while push.send_timeout(vec![0; 1_000_000], Duration::from_millis(20)).is_ok() {}
+                let closed = ctx.close(Duration::from_secs(3600));
+                assert!(!closed.unsent.is_empty(), "{place}");
+                let stats = push.stats();
+                assert_eq!(stats.accepted, stats.written + closed.unsent.len() as u64, "{place}: {stats:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_context_that_is_closed_sends_to_others_what_a_receiver_of_its_own_has_not_got() {
+    within(PATIENCE, || {
+        for bound in [true, false] {
+            let (ctx, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+            let push = ctx.socket::<Push>().send_hwm(4).build().unwrap();
+            let own = ctx.socket::<Pull>().recv_hwm(1).build().unwrap();
+            let other = theirs.socket::<Pull>().recv_hwm(1).build().unwrap();
+            if bound {
+                let at = push.bind("tcp://127.0.0.1:0").unwrap();
+                own.connect(&at).unwrap();
+                other.connect(&at).unwrap();
+            } else {
+                push.connect(own.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+                push.connect(other.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+            }
+            push.wait_connected(2, PATIENCE).unwrap();
+            while push.send_timeout(vec![0; 1_000_000], Duration::from_millis(50)).is_ok() {}
+            thread::scope(|scope| {
+                let closing = common::blocked(scope, || ctx.close(PATIENCE));
+                while !closing.is_finished() {
+                    let _nothing_yet = other.recv_timeout(Duration::from_millis(20));
+                }
+                assert!(closing.join().unwrap().unsent.is_empty());
+            });
+            let stats = push.stats();
+            assert_eq!((stats.accepted, stats.queued), (stats.written, 0), "{stats:?}");
+            assert!(stats.requeued > 0, "what the own receiver had not got went to the other one: {stats:?}");
+        }
+    });
+}
+
 #[test]
 fn a_closed_socket_refuses_everything_and_says_so() {
     within(PATIENCE, || {

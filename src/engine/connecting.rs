@@ -30,9 +30,9 @@ impl Turn {
                     let accepted =
                         || Event::Accepted { endpoint: endpoint.clone(), address: address.clone() };
                     setup.host.report(&accepted).wake();
+                    let listener = Some(endpoint.clone());
                     displaced.into_iter().for_each(|link| self.displace(link, now));
                     let origin = Origin::Listener(id);
-                    let listener = Some(endpoint.clone());
                     let from = Source { origin, dialled: None, listener, address, setup: &setup, shared };
                     self.link(stream, from, now);
                 }

@@ -84,6 +84,10 @@ impl Carrier for Wire {
         self.address.clone()
     }
 
+    fn local(&self) -> Option<Endpoint> {
+        self.stream.local()
+    }
+
     fn listener(&self) -> Option<Endpoint> {
         self.listener.clone()
     }

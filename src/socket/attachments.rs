@@ -24,6 +24,8 @@ pub(super) struct Attachment {
     pub(super) key: Key,
     /// The peer that `connect` made; none for `bind`.
     pub(super) peer: Option<Id>,
+    /// Nobody is expected to come here any more.
+    pub(super) deserted: bool,
 }
 
 /// Who looks after an attachment.
@@ -74,7 +76,7 @@ impl Core {
         if state.phase != Phase::Open {
             return Err(BindError::Closed);
         }
-        let attachment = Attachment { endpoint: at.clone(), key: listen()?, peer: None };
+        let attachment = Attachment { endpoint: at.clone(), key: listen()?, peer: None, deserted: false };
         state.attachments.push(attachment);
         state.feeds.tell(|| Event::Listening { endpoint: at.clone() }, &mut wakes);
         drop(state);
@@ -112,7 +114,8 @@ impl Core {
                 Some(name) => Key::Inproc(self.hub.dial(name, peer, self.caller())),
                 None => Key::Engine(self.engine.dial(endpoint.clone(), peer, self.setup())),
             };
-            state.attachments.push(Attachment { endpoint: endpoint.clone(), key, peer: Some(peer) });
+            let (endpoint, peer) = (endpoint.clone(), Some(peer));
+            state.attachments.push(Attachment { endpoint, key, peer, deserted: false });
             Ok(())
         });
         wakes.wake();

@@ -9,7 +9,7 @@ use super::ledger::{Ledger, place_of};
 use super::state::{Phase, State};
 use super::wait::Place;
 use crate::clock;
-use crate::context::Member;
+use crate::context::{Member, Places};
 use crate::error::Closed;
 use crate::message::Message;
 use crate::peer::{Ending, Host};
@@ -47,7 +47,8 @@ impl State {
 
     /// Whether there is no peer, and none can come.
     fn is_alone(&self) -> bool {
-        let listens = self.attachments.iter().any(|attachment| attachment.peer.is_none());
+        let listens =
+            self.attachments.iter().any(|attachment| attachment.peer.is_none() && !attachment.deserted);
         !listens && self.pipes.peers.iter().all(|(_, peer)| !peer.dialled && peer.carrier.is_none())
     }
 
@@ -55,6 +56,34 @@ impl State {
         if self.phase != Phase::Open && self.is_finished() {
             self.draining.wake_all(wakes);
         }
+    }
+
+    /// See [`Member::expect_none_of`].
+    fn expect_none_of(&mut self, places: &Places, wakes: &mut Wakes) {
+        let pipes = &self.pipes;
+        let mut gone = Vec::new();
+        for attachment in &mut self.attachments {
+            match attachment.peer {
+                Some(peer) => {
+                    let own = places.listening.contains(&attachment.endpoint);
+                    gone.extend((own || pipes.is_at(peer, &places.listening)).then_some(peer));
+                }
+                None => {
+                    let guests = pipes.guests(&attachment.endpoint);
+                    let own =
+                        !guests.is_empty() && guests.iter().all(|id| pipes.is_at(*id, &places.dialling));
+                    // Only sockets of the same context can come to a name within it.
+                    attachment.deserted = own || attachment.inproc().is_some();
+                }
+            }
+        }
+        for peer in gone {
+            self.forsake(peer);
+            if !self.pipes.is_connected(peer) {
+                self.remove(peer, wakes);
+            }
+        }
+        self.wake_draining(wakes);
     }
 
     /// Opens the account of a close, with a line for each endpoint.
@@ -143,6 +172,28 @@ impl Member for Core {
 
     fn owes(&self) -> bool {
         !self.lock().is_drained()
+    }
+
+    fn add_places(&self, places: &mut Places) {
+        let state = self.lock();
+        for attachment in &state.attachments {
+            // On `ipc` one end of a connection has no name, and goes by that of the other.
+            let of_kind =
+                if attachment.peer.is_none() { &mut places.listening } else { &mut places.dialling };
+            of_kind.insert(attachment.endpoint.clone());
+        }
+        for (_, peer) in state.pipes.peers.iter() {
+            let of_kind = if peer.listener.is_some() { &mut places.listening } else { &mut places.dialling };
+            of_kind.extend(peer.carrier.as_ref().and_then(|carrier| carrier.local()));
+        }
+    }
+
+    fn expect_none_of(&self, places: &Places) {
+        let mut wakes = Wakes::default();
+        let mut state = self.lock();
+        state.expect_none_of(places, &mut wakes);
+        drop(state);
+        wakes.wake();
     }
 
     /// Waits until everything is written, then ends all connections and hands back what was not.

@@ -321,7 +321,7 @@ impl State {
     }
 
     /// A peer that is not expected back is gone, but for what is left in its inbox.
-    fn remove(&mut self, id: Id, wakes: &mut Wakes) {
+    pub(super) fn remove(&mut self, id: Id, wakes: &mut Wakes) {
         let Some(peer) = self.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
         let unsent = peer.outbox.take_back(None);
         self.take_back(id, unsent, false);

@@ -1,10 +1,12 @@
 //! [`Pipes`]: the peers of a socket with their queues, and what is to be done for them once the core lock is released.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::ledger::{Ledger, Line, place_of};
 use super::stats::Stats;
 use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::limit::Limit;
 use crate::message::Message;
 use crate::monitor::Remote;
@@ -204,6 +206,18 @@ impl Pipes {
     /// Whether the peer has a connection at present.
     pub(super) fn is_connected(&self, id: Id) -> bool {
         self.peers.get(id).is_some_and(|peer| peer.carrier.is_some())
+    }
+
+    /// Whether the peer has a connection to one of these places.
+    pub(super) fn is_at(&self, id: Id, places: &HashSet<Endpoint>) -> bool {
+        let carrier = self.peers.get(id).and_then(|peer| peer.carrier.as_ref());
+        carrier.is_some_and(|carrier| places.contains(&carrier.address()))
+    }
+
+    /// The peers that came in at an endpoint and are connected.
+    pub(super) fn guests(&self, at: &Endpoint) -> Vec<Id> {
+        let came_in = |peer: &Peer| peer.listener.as_ref() == Some(at) && peer.carrier.is_some();
+        self.peers.iter().filter(|(_, peer)| came_in(peer)).map(|(id, _)| id).collect()
     }
 
     /// Messages of one peer that are not received.

@@ -190,6 +190,16 @@ impl Stream {
         }
     }
 
+    /// Where our end is; none if it has no name.
+    pub(crate) fn local(&self) -> Option<Endpoint> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok().map(Endpoint::from_addr),
+            Self::Ipc(_) => None,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Memory(_) => None,
+        }
+    }
+
     /// Whether a connection that was being made has come about, or why not.
     pub(crate) fn connected(&self) -> io::Result<()> {
         match self {

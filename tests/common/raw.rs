@@ -101,10 +101,11 @@ impl Peer {
 
     /// The next frame, or nothing if the connection ends before it is whole.
     pub fn try_frame(&mut self) -> Option<Frame> {
-        self.try_read_frame().map_err(|error| assert!(is_end(&error), "while reading a frame: {error}")).ok()
+        self.read_frame().map_err(|error| assert!(is_end(&error), "while reading a frame: {error}")).ok()
     }
 
-    fn try_read_frame(&mut self) -> io::Result<Frame> {
+    /// The next frame, or what went wrong.
+    pub fn read_frame(&mut self) -> io::Result<Frame> {
         let mut flags = [0];
         self.0.read_exact(&mut flags)?;
         let len = if flags[0] & LONG == 0 {

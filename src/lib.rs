@@ -99,7 +99,7 @@ pub use error::{
 pub use limit::{Limit, LimitHits};
 pub use message::{Message, Parts};
 pub use monitor::{Dropped, End, Event, Remote};
-pub use options::{Keepalive, Overflow, ReconnectStop, Verbosity};
+pub use options::{Heartbeat, Keepalive, Overflow, ReconnectStop, Verbosity};
 pub use poller::{PollEvent, Poller};
 pub use proxy::{Control, Flow, Held, Proxy, ProxyStats};
 pub use socket::{

@@ -1,4 +1,5 @@
-//! [`Options`]: all that can be set on a socket, with defaults and ranges, [`Keepalive`] and [`ReconnectStop`].
+//! [`Options`]: all that can be set on a socket, with defaults and ranges, and [`Heartbeat`], [`Keepalive`] and
+//! [`ReconnectStop`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::OptionError;
 use crate::message::Message;
+use crate::zmtp::Rhythm;
 
 /// The options of a socket. They are set by the public builder and fixed once the socket is built.
 #[derive(Clone, Debug)]
@@ -57,8 +59,14 @@ pub(crate) struct Options {
     pub(crate) conflate: bool,
     /// The most connections that the system keeps until they are accepted.
     pub(crate) backlog: u32,
+    /// How we find out that a peer is gone.
+    pub(crate) heartbeat: Heartbeat,
+    /// How many answers to the PINGs of one peer wait for it to read them.
+    pub(crate) max_pongs: usize,
     /// How the system finds out that an idle peer is gone.
     pub(crate) keepalive: Keepalive,
+    /// How long the system tries to get through with what is written; as long as it likes if `None`.
+    pub(crate) tcp_user_timeout: Option<Duration>,
     /// The bytes that the system buffers for sending; its own choice if `None`.
     pub(crate) send_buffer: Option<usize>,
     /// The bytes that the system buffers for receiving; its own choice if `None`.
@@ -148,7 +156,10 @@ impl Default for Options {
             immediate: false,
             conflate: false,
             backlog: 128,
+            heartbeat: Heartbeat::new(),
+            max_pongs: 64,
             keepalive: Keepalive::new(),
+            tcp_user_timeout: None,
             send_buffer: None,
             recv_buffer: None,
             ipv6: false,
@@ -204,6 +215,11 @@ impl Options {
         for topic in &self.topics {
             OptionError::length("subscribe", topic.len(), 0..=TOPIC_MAX)?;
         }
+        OptionError::at_least("max_pongs", self.max_pongs, 1)?;
+        if let Some(timeout) = self.tcp_user_timeout {
+            OptionError::within("tcp_user_timeout", timeout, TICK..=MAX_USER_TIMEOUT)?;
+        }
+        self.heartbeat.check()?;
         self.keepalive.check()
     }
 }
@@ -218,6 +234,102 @@ pub(crate) fn check_routing_id(id: &[u8]) -> Result<(), OptionError> {
 /// The most messages a queue may hold for a high-water mark of `hwm`, zero being no limit.
 pub(crate) fn mark(hwm: usize) -> usize {
     if hwm == 0 { usize::MAX } else { hwm }
+}
+
+/// How a socket finds out that a peer is gone which can say no farewell: its machine has lost its power, or the network
+/// its cables.
+///
+/// Every `interval` a PING asks the peer for a sign of life, and tells it that we are alive. Whatever comes is a sign of
+/// life, an answer, a message, a part of a large one. If there is none for the `timeout` after a PING, the connection ends,
+/// with [`Violation::HeartbeatTimeout`](crate::Violation::HeartbeatTimeout), and a socket that dialled it reconnects. So a
+/// dead peer is noticed within `interval` and `timeout`, which is 45 s unless set otherwise.
+///
+/// A slow worker is not a dead one. A socket that is at its [`recv_hwm`](crate::Builder::recv_hwm) and does not read cannot
+/// hear, and gives nobody up meanwhile; but it goes on sending PINGs, so that others hear from it. Some peers, libzmq for
+/// one, read nothing while they are full, and are silent, too. So a peer that may have unread messages before it is only
+/// given up if it has told how often it sends PINGs, as those of this library do. Others are left to TCP then: see
+/// [`tcp_user_timeout`](crate::Builder::tcp_user_timeout), and [dead peers](crate::guide#dead-peers) in the guide.
+///
+/// It is on unless set otherwise, towards all peers that speak ZMTP 3.1; older ones know no PINGs. It costs, for each
+/// connection and interval, a packet of 24 bytes and its answer. On `inproc` there is none. PINGs of others are answered in
+/// any case.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ferromq::Heartbeat;
+///
+/// let impatient = Heartbeat::new().interval(Duration::from_secs(1)).timeout(Duration::from_secs(2));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    pub(crate) enabled: bool,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) ttl: Option<Duration>,
+}
+
+impl Heartbeat {
+    /// Heartbeats with the default times, for the setters to change.
+    pub fn new() -> Self {
+        let (interval, timeout) = (Duration::from_secs(15), Duration::from_secs(30));
+        Self { enabled: true, interval, timeout, ttl: None }
+    }
+
+    /// No heartbeats: what becomes of an idle connection is left to [`Keepalive`]. It is for peers that say they speak ZMTP
+    /// 3.1 and answer no PINGs.
+    pub fn off() -> Self {
+        Self { enabled: false, ..Self::new() }
+    }
+
+    /// The time from one PING to the next: 15 s by default, from 1 ms to a day, counted in whole milliseconds and rounded
+    /// down.
+    pub fn interval(self, interval: Duration) -> Self {
+        Self { interval, ..self }
+    }
+
+    /// How long a peer may be silent after a PING: 30 s by default, from 1 ms to a day, counted in whole milliseconds and
+    /// rounded down. A time that is too short takes a busy machine for a dead one.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How long the peer may hear nothing from us after a PING before it is to give *us* up, none by default, which leaves
+    /// it to the peer: from the interval, but at least 100 ms, to 6553.5 s, counted in tenths of a second and rounded down.
+    ///
+    /// Peers that have no heartbeats of their own notice our end by it. But some, libzmq for one, give us up also when it is
+    /// they who do not read: while they are full.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self { ttl: Some(ttl), ..self }
+    }
+
+    fn check(&self) -> Result<(), OptionError> {
+        if !self.enabled {
+            return Ok(());
+        }
+        OptionError::within("heartbeat.interval", self.interval, BEAT_TIMES)?;
+        OptionError::within("heartbeat.timeout", self.timeout, BEAT_TIMES)?;
+        match self.ttl {
+            Some(ttl) => OptionError::within("heartbeat.ttl", ttl, self.interval.max(MIN_TTL)..=MAX_TTL),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for the protocol, unless it is off.
+    pub(crate) fn rhythm(&self) -> Option<Rhythm> {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let ttl = self.ttl.map_or(0, |ttl| ttl.as_millis() / 100);
+        let ttl = u16::try_from(ttl).unwrap_or(u16::MAX);
+        let (interval, timeout) = (millis(self.interval), millis(self.timeout));
+        self.enabled.then_some(Rhythm { interval, timeout, ttl })
+    }
+}
+
+/// The same as [`Heartbeat::new`].
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// How the system finds out that an idle peer is gone: TCP keep-alive.
@@ -351,6 +463,13 @@ pub(crate) const TOPIC_MAX: usize = 16_000;
 const TICK: Duration = Duration::from_millis(1);
 /// The largest number that can be handed to the system, as a C `int`.
 const MAX_INT: usize = i32::MAX as usize;
+/// The times that a heartbeat may have.
+const BEAT_TIMES: RangeInclusive<Duration> = TICK..=Duration::from_secs(24 * 60 * 60);
+/// The shortest and the longest time to live that can be told (37/ZMTP, Connection Heartbeats).
+const MIN_TTL: Duration = Duration::from_millis(100);
+const MAX_TTL: Duration = Duration::from_millis(6_553_500);
+/// What Linux takes as a user timeout: milliseconds in a C `int`.
+const MAX_USER_TIMEOUT: Duration = Duration::from_millis(MAX_INT as u64);
 /// What Linux takes as the times between probes.
 const PROBE_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
 /// The most probes that Linux sends.
@@ -363,7 +482,8 @@ mod tests {
     #[test]
     fn the_defaults_are_in_range() {
         assert_eq!(Options::default().check(), Ok(()));
-        let off = Options { keepalive: Keepalive::off(), ..Options::default() };
+        let (keepalive, heartbeat) = (Keepalive::off(), Heartbeat::off());
+        let off = Options { keepalive, heartbeat, ..Options::default() };
         assert_eq!(off.check(), Ok(()));
     }
 
@@ -404,6 +524,15 @@ mod tests {
             ("keepalive.interval", |o| o.keepalive.interval = Duration::from_secs(32_768)),
             ("keepalive.retries", |o| o.keepalive.retries = 0),
             ("keepalive.retries", |o| o.keepalive.retries = 128),
+            ("tcp_user_timeout", |o| o.tcp_user_timeout = Some(Duration::ZERO)),
+            ("tcp_user_timeout", |o| o.tcp_user_timeout = Some(MAX_USER_TIMEOUT + TICK)),
+            ("max_pongs", |o| o.max_pongs = 0),
+            ("heartbeat.interval", |o| o.heartbeat.interval = Duration::ZERO),
+            ("heartbeat.interval", |o| o.heartbeat.interval = *BEAT_TIMES.end() + TICK),
+            ("heartbeat.timeout", |o| o.heartbeat.timeout = Duration::ZERO),
+            ("heartbeat.ttl", |o| o.heartbeat.ttl = Some(o.heartbeat.interval - TICK)),
+            ("heartbeat.ttl", |o| o.heartbeat = Heartbeat::new().interval(TICK).ttl(MIN_TTL - TICK)),
+            ("heartbeat.ttl", |o| o.heartbeat.ttl = Some(MAX_TTL + TICK)),
         ];
         for &(option, spoil) in table {
             let mut options = Options::default();
@@ -436,6 +565,9 @@ mod tests {
             monitor_hwm: 1,
             backlog: 1,
             keepalive: Keepalive::new().idle(*PROBE_TIMES.start()).interval(*PROBE_TIMES.end()).retries(127),
+            tcp_user_timeout: Some(MAX_USER_TIMEOUT),
+            max_pongs: 1,
+            heartbeat: Heartbeat::new().interval(TICK).timeout(*BEAT_TIMES.end()).ttl(MAX_TTL),
             send_buffer: Some(1),
             recv_buffer: Some(MAX_INT),
             ..Options::default()
@@ -444,8 +576,23 @@ mod tests {
     }
 
     #[test]
-    fn without_keepalive_its_times_do_not_matter() {
-        let options = Options { keepalive: Keepalive::off().retries(0), ..Options::default() };
+    fn the_times_of_what_is_off_do_not_matter() {
+        let (keepalive, heartbeat) = (Keepalive::off().retries(0), Heartbeat::off().interval(Duration::ZERO));
+        let options = Options { keepalive, heartbeat, ..Options::default() };
         assert_eq!(options.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_heartbeat_is_told_to_the_protocol_in_whole_units() {
+        let [interval, timeout, ttl] = [1999, 3_000_999, 209_999].map(Duration::from_micros);
+        let told = |heartbeat: Heartbeat| {
+            let rhythm = heartbeat.rhythm();
+            rhythm.map(|Rhythm { interval, timeout, ttl }| (interval, timeout, ttl))
+        };
+        let odd = Heartbeat::new().interval(interval).timeout(timeout);
+        assert_eq!(told(odd.clone()), Some((1, 3000, 0)));
+        assert_eq!(told(odd.ttl(ttl)), Some((1, 3000, 2)));
+        assert_eq!(told(Heartbeat::new().ttl(MAX_TTL)), Some((15_000, 30_000, u16::MAX)));
+        assert_eq!(told(Heartbeat::off()), None);
     }
 }

@@ -9,13 +9,14 @@ use std::io::{self, IoSlice, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::limit::Limit;
 use crate::message::Message;
 pub(crate) use crate::monitor::End;
 use crate::peer::{Carrier, Host, Word};
 use crate::pipe::{Flight, Wakes};
 use crate::slots::Id;
 use crate::zmtp::frame::put_header;
-use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, put_subscription};
+use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, Spoken, put_subscription};
 
 /// The reading half of a connection.
 pub(crate) struct Session {
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     room: usize,
     /// Whether the last octets completed a large body, so that another large one is likely to follow.
     after_large: bool,
+    /// A limit that the peer has reached, until somebody has asked.
+    reached: Option<Limit>,
 }
 
 impl Session {
@@ -49,6 +52,7 @@ impl Session {
             octets: 0,
             room: usize::MAX,
             after_large: false,
+            reached: None,
         }
     }
 
@@ -91,6 +95,7 @@ impl Session {
         if let Some(peer) = self.peer {
             self.room = self.host.room(peer);
         }
+        self.connection.resumed(now);
         let rest = std::mem::take(&mut self.rest);
         self.take_in(&rest, &mut scratch.sink, carrier, now)
     }
@@ -124,8 +129,14 @@ impl Session {
         self.connection.poll_timeout()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
-        Ok(self.connection.handle_timeout(now)?)
+    /// Fails if the peer is given up. There may be output afterwards. `spoken` is what [`Outgoing::spoken`] says.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, spoken: Spoken) -> Result<(), End> {
+        Ok(self.connection.handle_timeout(now, spoken, self.is_paused())?)
+    }
+
+    /// A limit that the peer has reached since the last call, and that does not end its connection.
+    pub(crate) fn poll_limit(&mut self) -> Option<Limit> {
+        self.reached.take()
     }
 
     /// Reads straight into a large body.
@@ -136,7 +147,9 @@ impl Session {
         let result = stream.take(missing as u64).read_to_end(body.buffer);
         let grown = body.buffer.len() - before;
         self.octets += grown;
-        self.connection.body_grew(now, &mut sink.messages)?;
+        if grown > 0 {
+            self.connection.body_grew(now, &mut sink.messages)?;
+        }
         self.after_large = true;
         self.deliver(sink);
         match result {
@@ -163,6 +176,7 @@ impl Session {
             while let Some(event) = self.connection.poll_event() {
                 match event {
                     Event::Ready(info) => self.attach(&info, carrier, &mut sink.wakes)?,
+                    Event::TooManyPings => self.reached = Some(Limit::Pongs),
                 }
             }
             if in_traffic {
@@ -270,6 +284,8 @@ pub(crate) struct Outgoing {
     control: Vec<u8>,
     /// How much of `control` is written.
     control_written: usize,
+    /// Changes with everything that is written for the socket, messages and words, but not for the protocol.
+    said: u32,
     /// The stream takes no more for now.
     blocked: bool,
     /// Nothing more will be written.
@@ -293,6 +309,11 @@ impl Outgoing {
             return false;
         }
         !self.control.is_empty()
+    }
+
+    /// What has been written, for those who judge whether the peer is there.
+    pub(crate) fn spoken(&self) -> Spoken {
+        Spoken { said: self.said, stuck: !self.control.is_empty() }
     }
 
     /// The stream takes octets again.
@@ -356,6 +377,7 @@ impl Outgoing {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = self.flight.gather(&mut slices);
         let octets = write(&slices[..used])?;
+        self.said = self.said.wrapping_add(1);
         self.flight.wrote(octets);
         Ok(octets)
     }
@@ -373,6 +395,7 @@ impl Outgoing {
         let Some(peer) = self.peer else { return };
         let mut words = Vec::new();
         wakes.append(host.exchange(peer, &mut self.flight, &mut words));
+        self.said = self.said.wrapping_add(u32::from(!words.is_empty()));
         for word in words {
             match word {
                 Word::Subscribe(topic) => put_subscription(&mut self.control, self.minor, true, &topic),

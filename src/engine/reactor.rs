@@ -167,6 +167,7 @@ impl Turn {
     fn read(&mut self, id: Id, now: Instant) {
         let Some(Entry::Link(link)) = self.entries.get_mut(id) else { return };
         link.listed = false;
+        let before = link.deadline();
         match link.read(&mut self.scratch, now) {
             Ok(seen) => {
                 if seen.again {
@@ -174,7 +175,10 @@ impl Turn {
                     self.ready.push_back(id);
                 }
                 let (origin, deadline) = (link.origin, link.deadline());
-                self.timers.set(id, deadline);
+                // As a rule what came moves no deadline, and the table need not be looked at.
+                if deadline != before {
+                    self.timers.set(id, deadline);
+                }
                 if seen.attached {
                     self.attached(id, origin, now);
                 }

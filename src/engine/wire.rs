@@ -215,6 +215,7 @@ impl Link {
         let before = session.peer();
         let result = self.inflow.read(session, &self.wire.stream, (scratch, &self.carrier), now);
         let newcomer = session.peer().filter(|_| before.is_none());
+        let (paused, reached) = (session.is_paused(), session.poll_limit());
         // Also when reading has failed: a peer that is refused is told why, if only the stream takes it.
         if newcomer.is_some() || session.has_output() {
             let minor = session.minor();
@@ -222,8 +223,11 @@ impl Link {
                 newcomer.into_iter().for_each(|peer| outgoing.attach(peer, minor));
             });
         }
+        if let Some(limit) = reached {
+            self.wire.host.limit_reached(limit, &|| self.remote()).wake();
+        }
         result?;
-        Ok(Seen { again: self.inflow.readable && !session.is_paused(), attached: newcomer.is_some() })
+        Ok(Seen { again: self.inflow.readable && !paused, attached: newcomer.is_some() })
     }
 
     /// Writes on, now that the stream takes octets: at first the greeting.
@@ -243,10 +247,13 @@ impl Link {
     }
 
     pub(crate) fn expire(&mut self, now: Instant) -> Result<(), End> {
-        match &mut self.stage {
-            Stage::Talking(session) => session.handle_timeout(now),
-            Stage::Leaving { .. } => Err(End::Closed),
+        let Stage::Talking(session) = &mut self.stage else { return Err(End::Closed) };
+        let spoken = lock(&self.wire.outgoing).spoken();
+        session.handle_timeout(now, spoken)?;
+        if session.has_output() {
+            self.wire.speak_after(session, |_| {});
         }
+        Ok(())
     }
 
     /// Says farewell: the socket has nothing more to send, and wants nothing more. A peer that was still in its

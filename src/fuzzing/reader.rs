@@ -175,7 +175,8 @@ impl Reader {
 fn config(socket_type: SocketType) -> Config {
     let limits = Limits { frame: 150_000, message: 200_000, parts: 20, handshake: 8192 };
     let identity = Bytes::from_static(b"fuzz");
-    Config { socket_type, identity, handshake_timeout: Some(Duration::from_secs(30)), answers: false, limits }
+    let handshake_timeout = Some(Duration::from_secs(30));
+    Config { socket_type, identity, handshake_timeout, answers: false, rhythm: None, max_pongs: 64, limits }
 }
 
 /// The instant at which everything happens.

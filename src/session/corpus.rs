@@ -92,7 +92,7 @@ impl Meeting {
 
     fn expire(&mut self) {
         if self.end.is_none() {
-            self.end = self.party.expire(self.now).err();
+            self.end = self.party.expire(&mut self.to, self.now).err();
         }
     }
 
@@ -202,6 +202,8 @@ fn config(row: &Row) -> Config {
         identity: bytes::Bytes::new(),
         handshake_timeout: Some(HANDSHAKE_TIMEOUT),
         answers: false,
+        rhythm: None,
+        max_pongs: 64,
         limits: Limits { frame: message, message, parts: 1 << 16, handshake: 8 << 10 },
     }
 }

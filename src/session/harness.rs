@@ -28,6 +28,8 @@ pub(crate) struct Pair {
     pub(crate) pipes: [Pipe; 2],
     pub(crate) scratch: Scratch,
     pub(crate) now: Instant,
+    /// What both have for a configuration when they meet again.
+    config: Config,
     /// How many messages of each side had been written when the present connection began.
     base: [usize; 2],
     /// How many messages of each side have come on the present connection.
@@ -41,8 +43,14 @@ pub(crate) struct Pair {
 impl Pair {
     /// Two sockets with room for `mark` messages each way, about to shake hands.
     pub(crate) fn new(mark: usize, now: Instant) -> Self {
-        let [a, b] = shake_hands([(); 2].map(|()| Mock::new(mark)), false, now);
-        Self::of(a, b, now)
+        Self::with(config(SocketType::Pair), false, mark, now)
+    }
+
+    /// As [`Pair::new`], both with this configuration; the first side perhaps as a socket behaves that has been dialled, and
+    /// may have to turn the other away.
+    pub(crate) fn with(config: Config, answers: bool, mark: usize, now: Instant) -> Self {
+        let [a, b] = shake_hands([(); 2].map(|()| Mock::new(mark)), &config, answers, now);
+        Self { config, answers, ..Self::of(a, b, now) }
     }
 
     pub(crate) fn of(a: Party, b: Party, now: Instant) -> Self {
@@ -51,18 +59,12 @@ impl Pair {
             pipes: Default::default(),
             scratch: Scratch::new(),
             now,
+            config: config(SocketType::Pair),
             base: [0; 2],
             come: [0; 2],
             spoiled: [false; 2],
             answers: false,
         }
-    }
-
-    /// As [`Pair::new`], the first side as a socket behaves that has been dialled, and may have to turn the other away.
-    pub(crate) fn answering(mark: usize, now: Instant) -> Self {
-        let hosts = [(); 2].map(|()| Mock::new(mark));
-        let [a, b] = shake_hands(hosts, true, now);
-        Self { answers: true, ..Self::of(a, b, now) }
     }
 
     pub(crate) fn host(&self, side: usize) -> &Mock {
@@ -108,7 +110,7 @@ impl Pair {
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         for side in [0, 1] {
-            if let Err(end) = self.parties[side].expire(self.now) {
+            if let Err(end) = self.parties[side].expire(&mut self.pipes[side], self.now) {
                 self.end(side, end);
             }
         }
@@ -175,7 +177,7 @@ impl Pair {
         self.pipes = Default::default();
         let hosts = [0, 1].map(|side| self.parties[side].host.clone());
         self.base = [0, 1].map(|side| hosts[side].written());
-        self.parties = shake_hands(hosts, self.answers, self.now);
+        self.parties = shake_hands(hosts, &self.config, self.answers, self.now);
         (self.come, self.spoiled) = ([0; 2], [false; 2]);
     }
 
@@ -222,10 +224,10 @@ impl Pair {
 }
 
 /// Two PAIRs about to shake hands. The first may have to hear who the other is before it says so itself.
-fn shake_hands(hosts: [Arc<Mock>; 2], answers: bool, now: Instant) -> [Party; 2] {
+fn shake_hands(hosts: [Arc<Mock>; 2], config: &Config, answers: bool, now: Instant) -> [Party; 2] {
     let [first, second] = hosts;
-    let second = Party::new(second, &config(SocketType::Pair), now);
-    [Party::new(first, &Config { answers, ..config(SocketType::Pair) }, now), second]
+    let second = Party::new(second, config, now);
+    [Party::new(first, &Config { answers, ..config.clone() }, now), second]
 }
 
 pub(crate) fn config(socket_type: SocketType) -> Config {
@@ -235,6 +237,8 @@ pub(crate) fn config(socket_type: SocketType) -> Config {
         identity: Bytes::new(),
         handshake_timeout: Some(HANDSHAKE_TIMEOUT),
         answers: false,
+        rhythm: None,
+        max_pongs: 64,
         limits,
     }
 }

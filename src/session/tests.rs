@@ -1,5 +1,7 @@
 //! A session as its socket, its stream and its peer see it.
 
+mod heartbeat;
+
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -252,13 +254,13 @@ fn a_paused_peer_may_be_silent_for_as_long_as_it_takes() {
     solo.feed(&[&encoded(&"a".into())[..], PING_SOON].concat()).unwrap();
     assert_eq!(solo.party.session.poll_timeout(), None);
     solo.now += 1000 * HANDSHAKE_TIMEOUT;
-    solo.party.expire(solo.now).unwrap();
+    solo.party.expire(&mut solo.to, solo.now).unwrap();
 
     solo.take();
     solo.read().unwrap();
     assert_eq!(solo.party.session.poll_timeout(), Some(solo.now + SOON));
     solo.now += SOON;
-    let end = solo.party.expire(solo.now).unwrap_err();
+    let end = solo.party.expire(&mut solo.to, solo.now).unwrap_err();
     assert!(matches!(end, End::Violation(Violation::Silent)), "{end}");
 }
 
@@ -304,10 +306,10 @@ fn the_handshake_has_a_deadline_that_no_octet_moves() {
     for octet in &opening("PAIR")[..29] {
         solo.now += Duration::from_secs(1);
         solo.feed(&[*octet]).unwrap();
-        solo.party.expire(solo.now).unwrap();
+        solo.party.expire(&mut solo.to, solo.now).unwrap();
         assert_eq!(solo.party.session.poll_timeout(), Some(deadline));
     }
-    let end = solo.party.expire(deadline).unwrap_err();
+    let end = solo.party.expire(&mut solo.to, deadline).unwrap_err();
     assert!(matches!(end, End::Violation(Violation::HandshakeTimeout)), "{end}");
     assert_eq!(Solo::ready(1).party.session.poll_timeout(), None);
 }

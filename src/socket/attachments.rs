@@ -190,6 +190,8 @@ impl Core {
             identity: self.options.routing_id.clone(),
             handshake_timeout: Some(self.options.handshake_timeout),
             answers: false,
+            rhythm: self.options.heartbeat.rhythm(),
+            max_pongs: self.options.max_pongs,
             limits: zmtp::Limits {
                 frame: self.options.max_frame_size.unwrap_or(usize::MAX),
                 message,

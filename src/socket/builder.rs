@@ -11,7 +11,7 @@ use super::{Conflates, Identifies, Kind, Receives, Sends, Socket};
 use crate::context::{Context, Member};
 use crate::error::BuildError;
 use crate::message::Message;
-use crate::options::{Keepalive, Options, ReconnectStop};
+use crate::options::{Heartbeat, Keepalive, Options, ReconnectStop};
 
 /// The options of a [`Socket`], made by [`Context::socket`]. They are set here, once, and hold for all connections of
 /// the socket.
@@ -138,9 +138,33 @@ impl<T: Kind> Builder<T> {
         self.with(|options| options.backlog = backlog)
     }
 
+    /// How the socket finds out that a peer is gone which can say no farewell: see [`Heartbeat`], on by default.
+    pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
+        self.with(|options| options.heartbeat = heartbeat)
+    }
+
+    /// How many answers to the PINGs of one peer wait for it to read those that are being written: 64 by default, from 1.
+    /// PINGs beyond that are not answered, which is counted as [`Limit::Pongs`](crate::Limit::Pongs), once for each time it
+    /// begins. An answer has at most 23 bytes.
+    pub fn max_pongs(self, pongs: usize) -> Self {
+        self.with(|options| options.max_pongs = pongs)
+    }
+
     /// How the system finds out that an idle peer is gone: see [`Keepalive`], on by default.
     pub fn keepalive(self, keepalive: Keepalive) -> Self {
         self.with(|options| options.keepalive = keepalive)
+    }
+
+    /// How long the system tries to get through with what is written before it ends the connection: as long as it likes by
+    /// default (`None`), which on Linux is some 15 minutes; from 1 ms to 2,147,483,647 ms. It is known on Linux only, and
+    /// means nothing elsewhere, and nothing to `ipc`.
+    ///
+    /// A peer that is there but reads nothing for that long is taken for dead as well: a slow worker that is busy with one
+    /// message for an hour, while others wait for it on the way, loses its connection. So set it only where every peer reads
+    /// often enough. When it is set it also decides how long the probes of [`keepalive`](Self::keepalive) may remain
+    /// unanswered, however many they are.
+    pub fn tcp_user_timeout(self, timeout: Option<Duration>) -> Self {
+        self.with(|options| options.tcp_user_timeout = timeout)
     }
 
     /// The bytes that the system buffers for sending, per connection: its own choice by default, which is as a rule the

@@ -123,6 +123,10 @@ fn configure(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
         let times = TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval);
         socket.set_tcp_keepalive(&times.with_retries(keepalive.retries))?;
     }
+    #[cfg(target_os = "linux")]
+    if options.tcp_user_timeout.is_some() {
+        socket.set_tcp_user_timeout(options.tcp_user_timeout)?;
+    }
     Ok(())
 }
 
@@ -135,6 +139,30 @@ const IN_PROGRESS: i32 = 36;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_is_told_how_long_to_try() {
+        use std::time::Duration;
+
+        let set = Some(Duration::from_millis(1234));
+        for (given, expected) in [(set, set), (None, None)] {
+            let options = Options { tcp_user_timeout: given, ..Options::default() };
+            let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), &options).expect("loopback is there");
+            let addr = listener.local_addr().expect("it is bound");
+            let dialled = dial(addr, None, &options).expect("loopback is there");
+            let accepted = loop {
+                match accept(&listener, &options) {
+                    Ok((stream, _)) => break stream,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            };
+            for stream in [dialled, accepted] {
+                let timeout = SockRef::from(&stream).tcp_user_timeout().expect("it is a socket");
+                assert_eq!(timeout, expected);
+            }
+        }
+    }
 
     #[test]
     fn listens_and_connects_on_both_families() {

@@ -60,6 +60,30 @@ impl Context {
         octets[..len].copy_from_slice(&context[..len]);
         Self { len: len as u8, octets }
     }
+
+    /// What a peer of our kind says in it, if it is one.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        Mark::parse(&self.octets[..usize::from(self.len)])
+    }
+}
+
+/// What our own PINGs have for a context, by which their PONGs are told apart. A peer of our kind reads in it that there
+/// is going to be one every `interval`, whether we read or not; to others it means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Which PING it is.
+    pub(crate) number: u32,
+    /// The time from one to the next, in milliseconds.
+    pub(crate) interval: u32,
+}
+
+impl Mark {
+    /// Reads the mark of a PING, or of its PONG, if it has one.
+    pub(crate) fn parse(context: &[u8]) -> Option<Self> {
+        let (number, interval) = context.strip_prefix(MARK)?.split_first_chunk()?;
+        let (number, interval) = (u32::from_be_bytes(*number), interval.try_into().ok()?);
+        Some(Self { number, interval: u32::from_be_bytes(interval) })
+    }
 }
 
 /// What an ERROR of the peer means to us.
@@ -80,6 +104,12 @@ pub(crate) fn put_ready(out: &mut Vec<u8>, socket_type: SocketType, identity: &[
 pub(crate) fn put_error(out: &mut Vec<u8>, reason: &str) {
     let reason = &reason.as_bytes()[..reason.len().min(REASON_MAX)];
     put(out, ERROR, &[&[reason.len() as u8], reason].concat());
+}
+
+/// Appends a PING of ours. The `ttl` is in tenths of a second.
+pub(crate) fn put_ping(out: &mut Vec<u8>, ttl: u16, Mark { number, interval }: Mark) {
+    let [number, interval] = [number, interval].map(u32::to_be_bytes);
+    put(out, PING, &[&ttl.to_be_bytes()[..], MARK, &number, &interval].concat());
 }
 
 /// Appends the answer to a PING.
@@ -121,7 +151,7 @@ pub(crate) const ERROR: &[u8] = b"ERROR";
 /// Asks for a PONG; its data is a [`Ping`].
 pub(crate) const PING: &[u8] = b"PING";
 /// Answers a PING; its data is the context.
-const PONG: &[u8] = b"PONG";
+pub(crate) const PONG: &[u8] = b"PONG";
 
 /// Asks a publisher for what begins with a topic; its data is the topic.
 pub(crate) const SUBSCRIBE: &[u8] = b"SUBSCRIBE";
@@ -130,6 +160,9 @@ pub(crate) const CANCEL: &[u8] = b"CANCEL";
 
 /// The longest context of a PING (37/ZMTP, Connection Heartbeats).
 const CONTEXT_MAX: usize = 16;
+/// What a [`Mark`] begins with.
+const MARK: &[u8] = b"ferromq";
+const _: () = assert!(MARK.len() + 8 <= CONTEXT_MAX, "a mark is a context");
 /// The longest reason of an ERROR.
 const REASON_MAX: usize = 255;
 
@@ -213,6 +246,19 @@ mod tests {
         assert_eq!(pong(b"0123456789abcdef"), b"\x04\x15\x04PONG0123456789abcdef");
         assert_eq!(pong(b"0123456789abcdefg"), b"\x04\x15\x04PONG0123456789abcdef");
         assert_eq!(pong(&[b'x'; 5000]).len(), 2 + 21);
+    }
+
+    #[test]
+    fn our_pings_say_which_they_are_and_when_the_next_one_comes() {
+        let mut out = Vec::new();
+        let mark = Mark { number: 258, interval: 15_000 };
+        put_ping(&mut out, 300, mark);
+        assert_eq!(out, b"\x04\x16\x04PING\x01\x2Cferromq\0\0\x01\x02\0\0\x3A\x98");
+        assert_eq!(Ping::parse(&out[7..]).unwrap().ttl, Duration::from_secs(30));
+        assert_eq!(Mark::parse(&out[9..]), Some(mark));
+        for foreign in [&b""[..], b"ferromq", b"ferromq\0\0\0\x01", &out[10..], &[&out[9..], b"!"].concat()] {
+            assert_eq!(Mark::parse(foreign), None);
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::mem;
 use std::time::Instant;
 
-use super::command::{self, Command, Ping};
+use super::command::{self, Command, Mark, Ping};
 use super::decoder::{Body, Decoded, Decoder};
 use super::handshake::{Config, Handshake, PeerInfo};
+use super::heartbeat::{Pulse, Spoken};
 use super::timers::{Timer, Timers};
 use super::{SocketType, Violation};
 use crate::message::Message;
@@ -24,14 +25,29 @@ use crate::message::Message;
 pub(crate) struct Connection {
     phase: Phase,
     timers: Timers,
+    /// Whether the peer is still there, if that is asked, from the end of the handshake on.
+    pulse: Option<Pulse>,
     /// The peer, until somebody has asked what happened.
     ready: Option<Box<PeerInfo>>,
     /// What we say once the peer is admitted.
     answer: Vec<u8>,
     /// Whether SUBSCRIBE and CANCEL concern us: our socket publishes.
     publishes: bool,
-    /// What the protocol has to say: the handshake, then answers to PINGs. Once it is written it holds no memory.
+    /// What the protocol has to say: the handshake, then PINGs and answers to PINGs. Once it is written it holds no
+    /// memory.
     output: Vec<u8>,
+    pongs: Pongs,
+}
+
+/// The answers to PINGs among what is yet to be said.
+#[derive(Debug)]
+struct Pongs {
+    waiting: usize,
+    max: usize,
+    /// There were more PINGs than that.
+    exceeded: bool,
+    /// Somebody is yet to be told of it.
+    news: bool,
 }
 
 /// What happened to a connection.
@@ -39,6 +55,8 @@ pub(crate) struct Connection {
 pub(crate) enum Event {
     /// The handshake is over: messages may be sent, and may come.
     Ready(PeerInfo),
+    /// The peer sends PINGs and does not read the answers: it gets none for now.
+    TooManyPings,
 }
 
 /// ```text
@@ -64,10 +82,12 @@ impl Connection {
         Self {
             phase: Phase::Handshake(Box::new(handshake)),
             timers,
+            pulse: None,
             ready: None,
             answer: Vec::new(),
             publishes,
             output,
+            pongs: Pongs { waiting: 0, max: config.max_pongs, exceeded: false, news: false },
         }
     }
 
@@ -84,9 +104,9 @@ impl Connection {
         messages: &mut Vec<Message>,
     ) -> Result<usize, Violation> {
         if !input.is_empty() {
-            self.timers.cancel(Timer::Silence);
+            self.heard(now);
         }
-        let taken = self.handshake(input)?;
+        let taken = self.handshake(input, now)?;
         let rest = self.traffic(&input[taken..], messages.len().saturating_add(room), now, messages)?;
         Ok(input.len() - rest.len())
     }
@@ -100,10 +120,10 @@ impl Connection {
     }
 
     /// To be called when octets were appended to the [`body`](Self::body). May append one message, for which there was
-    /// room when the body began. Takes and returns what every way in does, although a body needs no clock and, once its
-    /// size was let through, breaks no rule.
-    pub(crate) fn body_grew(&mut self, _now: Instant, messages: &mut Vec<Message>) -> Result<(), Violation> {
-        self.timers.cancel(Timer::Silence);
+    /// room when the body began. Returns what every way in does, although a body, once its size was let through, breaks no
+    /// rule.
+    pub(crate) fn body_grew(&mut self, now: Instant, messages: &mut Vec<Message>) -> Result<(), Violation> {
+        self.heard(now);
         if let Phase::Traffic(decoder) = &mut self.phase {
             decoder.body_grew(messages);
         }
@@ -112,7 +132,10 @@ impl Connection {
 
     /// What happened since the last call.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.ready.take().map(|peer| Event::Ready(*peer))
+        if let Some(peer) = self.ready.take() {
+            return Some(Event::Ready(*peer));
+        }
+        mem::take(&mut self.pongs.news).then_some(Event::TooManyPings)
     }
 
     /// The peer that was [`Event::Ready`] is wanted. One that has to introduce itself first is answered only now, so that
@@ -124,6 +147,7 @@ impl Connection {
     /// Appends what the protocol itself has to say, and forgets it. To be called when everything given before is
     /// written, so that answers the peer does not read pile up nowhere.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>) {
+        (self.pongs.waiting, self.pongs.exceeded) = (0, false);
         out.append(&mut mem::take(&mut self.output));
     }
 
@@ -134,12 +158,32 @@ impl Connection {
 
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something else happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let pulse = self.pulse.as_ref().map(Pulse::due);
+        self.timers.next().into_iter().chain(pulse).min()
     }
 
-    /// Fails if the peer has let a deadline pass.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Violation> {
-        self.timers.check(now)
+    /// Fails if the peer has let a deadline pass. There may be output afterwards: a PING. `spoken` tells what was written,
+    /// and `paused` that nothing is read for now.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        spoken: Spoken,
+        paused: bool,
+    ) -> Result<(), Violation> {
+        self.timers.check(now)?;
+        let Some(pulse) = &mut self.pulse else { return Ok(()) };
+        let stuck = spoken.stuck || !self.output.is_empty();
+        if let Some(mark) = pulse.look(now, Spoken { stuck, ..spoken }, paused)? {
+            command::put_ping(&mut self.output, pulse.ttl(), mark);
+        }
+        Ok(())
+    }
+
+    /// The peer is read from again, after a while in which it was not.
+    pub(crate) fn resumed(&mut self, now: Instant) {
+        if let Some(pulse) = &mut self.pulse {
+            pulse.resumed(now);
+        }
     }
 
     /// Whether the handshake is over.
@@ -158,12 +202,22 @@ impl Connection {
         phase + self.answer.capacity() + self.output.capacity()
     }
 
+    /// Something came from the peer.
+    #[inline]
+    fn heard(&mut self, now: Instant) {
+        self.timers.cancel(Timer::Silence);
+        if let Some(pulse) = &mut self.pulse {
+            pulse.heard(now);
+        }
+    }
+
     /// Gives the handshake, if it is not over, what it can take.
-    fn handshake(&mut self, input: &[u8]) -> Result<usize, Violation> {
+    fn handshake(&mut self, input: &[u8], now: Instant) -> Result<usize, Violation> {
         let Phase::Handshake(handshake) = &mut self.phase else { return Ok(0) };
         let (taken, peer) = handshake.handle_input(input, &mut self.output)?;
         if let Some(peer) = peer {
             handshake.put_answer(&mut self.answer);
+            self.pulse = handshake.rhythm(peer.minor).map(|rhythm| Pulse::new(rhythm, now));
             self.phase = Phase::Traffic(Decoder::new(handshake.limits()));
             self.timers.cancel(Timer::Handshake);
             self.ready = Some(Box::new(peer));
@@ -200,6 +254,7 @@ impl Connection {
         let Command { name, data } = Command::parse(body)?;
         match name {
             command::PING => self.ping(data, now)?,
+            command::PONG => self.pong(data),
             command::SUBSCRIBE if self.publishes => messages.push(Message::subscription(true, data)),
             command::CANCEL if self.publishes => messages.push(Message::subscription(false, data)),
             command::READY => return Err(Violation::UnexpectedCommand),
@@ -211,18 +266,28 @@ impl Connection {
     fn ping(&mut self, data: &[u8], now: Instant) -> Result<(), Violation> {
         let Ping { ttl, context } = Ping::parse(data)?;
         // Who sends PINGs and does not read the answers gets no more of them, so that they fill no memory.
-        if self.output.len() < ANSWERS {
+        let pongs = &mut self.pongs;
+        if pongs.waiting < pongs.max {
+            pongs.waiting += 1;
             command::put_pong(&mut self.output, context);
+        } else {
+            pongs.news |= !mem::replace(&mut pongs.exceeded, true);
         }
         if !ttl.is_zero() {
             self.timers.set(Timer::Silence, now, ttl);
         }
+        if let (Some(pulse), Some(mark)) = (&mut self.pulse, context.mark()) {
+            pulse.promised(mark);
+        }
         Ok(())
     }
-}
 
-/// The most octets of answers to wait for a peer to read them.
-const ANSWERS: usize = 4 * 1024;
+    fn pong(&mut self, context: &[u8]) {
+        if let (Some(pulse), Some(mark)) = (&mut self.pulse, Mark::parse(context)) {
+            pulse.answered(mark);
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use super::command::{self, Command};
 use super::decoder::LARGE;
 use super::frame::Header;
 use super::greeting::{self, Greeting};
+use super::heartbeat::Rhythm;
 use super::mechanism::Mechanism;
 use super::metadata::Metadata;
 use super::{SocketType, Violation};
@@ -29,6 +30,10 @@ pub(crate) struct Config {
     /// Whether the peer has to introduce itself first, and hears from us only if it is wanted: see
     /// [`Connection::admit`](super::Connection::admit). Never on both sides, or neither would ever speak.
     pub(crate) answers: bool,
+    /// How often the peer is asked for a sign of life; never if `None`.
+    pub(crate) rhythm: Option<Rhythm>,
+    /// How many answers to its PINGs wait until the peer reads those before.
+    pub(crate) max_pongs: usize,
     /// What we accept from the peer.
     pub(crate) limits: Limits,
 }
@@ -95,6 +100,11 @@ impl Handshake {
     /// What we accept from the peer.
     pub(crate) const fn limits(&self) -> Limits {
         self.config.limits
+    }
+
+    /// How often a peer that speaks this dialect is asked for a sign of life. PINGs are new in ZMTP 3.1.
+    pub(crate) fn rhythm(&self, minor: u8) -> Option<Rhythm> {
+        self.config.rhythm.filter(|_| minor > 0)
     }
 
     /// Appends what is still to be said to a peer that has introduced itself first.
@@ -196,6 +206,8 @@ mod tests {
             identity: Bytes::new(),
             handshake_timeout: None,
             answers: false,
+            rhythm: None,
+            max_pongs: 64,
             limits,
         }
     }

@@ -10,6 +10,7 @@
 //! - [`greeting`], [`handshake`], [`mechanism`]: the way to traffic, one stage after the other.
 //! - [`frame`], [`command`], [`metadata`], [`socket_type`]: one thing of the wire each, how it is read and written.
 //! - [`decoder`]: messages out of frames; the hot path.
+//! - [`heartbeat`]: whether the peer is still there.
 //! - [`timers`]: every deadline, one row each. [`violation`]: every reason to refuse a peer, one row each.
 //!
 //! Nothing here reads a clock, touches a socket or trusts a length a peer declared: memory grows with the octets that
@@ -21,6 +22,7 @@ mod decoder;
 pub(crate) mod frame;
 mod greeting;
 mod handshake;
+mod heartbeat;
 mod mechanism;
 pub(crate) mod metadata;
 mod socket_type;
@@ -31,6 +33,7 @@ pub(crate) use command::put_subscription;
 pub(crate) use connection::{Connection, Event};
 pub(crate) use decoder::LOOKAHEAD;
 pub(crate) use handshake::{Config, Limits, PeerInfo};
+pub(crate) use heartbeat::{Rhythm, Spoken};
 pub use socket_type::SocketType;
 pub(crate) use violation::Retry;
 pub use violation::Violation;

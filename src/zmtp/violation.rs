@@ -104,6 +104,9 @@ pub enum Violation {
     /// The peer fell silent for longer than it had promised.
     #[error("the peer fell silent for longer than it had promised")]
     Silent,
+    /// The peer gave no sign of life for the time of the heartbeat.
+    #[error("the peer gave no sign of life for the time of the heartbeat")]
+    HeartbeatTimeout,
 }
 
 /// How soon it makes sense to dial a peer again.
@@ -124,7 +127,7 @@ impl Violation {
     /// the same address, though, so only an ERROR is final: asking again with the same credentials is pointless.
     pub(crate) const fn retry(&self) -> Retry {
         match self {
-            Self::HandshakeTimeout | Self::Silent => Retry::Soon,
+            Self::HandshakeTimeout | Self::Silent | Self::HeartbeatTimeout => Retry::Soon,
             Self::PeerError { .. } => Retry::Never,
             _ => Retry::Slowly,
         }
@@ -145,6 +148,7 @@ mod tests {
         assert_eq!(Violation::PeerError { reason: "400".into() }.retry(), Retry::Never);
         assert_eq!(Violation::HandshakeTimeout.retry(), Retry::Soon);
         assert_eq!(Violation::Silent.retry(), Retry::Soon);
+        assert_eq!(Violation::HeartbeatTimeout.retry(), Retry::Soon);
         assert_eq!(Violation::NotZmtp.retry(), Retry::Slowly);
         assert_eq!(Violation::TooManyParts { limit: 1 }.retry(), Retry::Slowly);
     }

@@ -67,17 +67,26 @@ impl Party {
             self.outgoing.offer(&mut self.session);
             self.pump(to);
         }
-        let paused = self.session.is_paused();
-        assert!(!paused || self.session.poll_timeout().is_none(), "a paused peer has no deadline");
         result
     }
 
-    /// Fails if a deadline has passed.
-    pub(crate) fn expire(&mut self, now: Instant) -> Result<(), End> {
-        match self.session.poll_timeout() {
-            Some(deadline) if deadline <= now && self.end.is_none() => self.session.handle_timeout(now),
-            _ => Ok(()),
+    /// Attends to a deadline that has passed. Fails if the peer is given up, which never befalls one that is not read from.
+    pub(crate) fn expire(&mut self, to: &mut Pipe, now: Instant) -> Result<(), End> {
+        let is_due = |deadline| deadline <= now && self.end.is_none();
+        if !self.session.poll_timeout().is_some_and(is_due) {
+            return Ok(());
         }
+        let result = self.session.handle_timeout(now, self.outgoing.spoken());
+        assert!(
+            result.is_ok() || !self.session.is_paused(),
+            "who does not read has judged its peer: {result:?}"
+        );
+        assert!(self.session.poll_timeout().is_none_or(|next| next > now || result.is_err()));
+        if self.session.has_output() {
+            self.outgoing.offer(&mut self.session);
+            self.pump(to);
+        }
+        result
     }
 
     /// The connection is over.

@@ -2,18 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Pair, Piece, message};
+use super::{Pair, Piece, config, message};
+use crate::zmtp::{Config, Rhythm, SocketType};
 
 /// Runs a program, then lets everything come to rest. Panics if a message is lost, doubled, changed, out of order or
 /// not accounted for.
 ///
-/// The first octet is the mark, and whether one side has accepted the connection and answers the other (bit 4). A step is
-/// an octet that says what is to be done (its lower half) and on which side (bit 4), and one that says how much of it. With
-/// the topmost bit set, that second octet is one of a stranger instead, and comes behind what this side has written.
+/// The first octet is the mark (its lower half), whether one side has accepted the connection and answers the other (bit 4),
+/// and whether there are heartbeats (bit 5). A step is an octet that says what is to be done (its lower half) and on which
+/// side (bit 4), and one that says how much of it. With the topmost bit set, that second octet is one of a stranger instead,
+/// and comes behind what this side has written.
 pub(crate) fn run(program: &[u8], now: Instant) {
     let (mark, steps) = program.split_first().map_or((1, program), |(mark, steps)| (*mark, steps));
-    let new = if mark >> 4 & 1 == 0 { Pair::new } else { Pair::answering };
-    let mut pair = new(1 + usize::from(mark % 16), now);
+    let rhythm = (mark >> 5 & 1 == 1).then_some(Rhythm { interval: 1000, timeout: 2000, ttl: 25 });
+    let config = Config { rhythm, ..config(SocketType::Pair) };
+    let mut pair = Pair::with(config, mark >> 4 & 1 == 1, 1 + usize::from(mark % 16), now);
     for step in steps.chunks_exact(2) {
         let side = usize::from(step[0] >> 4 & 1);
         if step[0] < STRANGER {

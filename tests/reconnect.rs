@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{DeadPort, PATIENCE, Tally, eventually, number_of, numbered, raw, within};
-use ferromq::{Context, Dealer, Endpoint, Event, Message, Pull, Push, RecvError, Refusal, Socket, Sub};
+use ferromq::{
+    Context, Dealer, Endpoint, Event, Message, Monitor, Pull, Push, ReconnectStop, RecvError, Refusal,
+    Socket, Sub,
+};
 
 const RESTARTS: usize = 10;
 /// How many messages each life of the listener has to see before it ends.
@@ -369,5 +372,101 @@ fn an_endpoint_that_would_not_have_us_can_be_connected_to_again() {
         assert_eq!(sub.recv_timeout(PATIENCE).unwrap(), "hello");
         sub.disconnect(&at).unwrap();
         publisher.expect_closed(PATIENCE);
+    });
+}
+
+/// A PUSH that gives its endpoints up, and its monitor.
+fn giving_up(ctx: &Context, stop: ReconnectStop) -> (Socket<Push>, Monitor) {
+    let push = ctx.socket::<Push>().reconnect_interval(SOON).reconnect_max(SOON).reconnect_stop(stop);
+    let push = push.build().unwrap();
+    let monitor = push.monitor();
+    (push, monitor)
+}
+
+/// Waits until an endpoint is given up, which must not have been tried again before.
+#[track_caller]
+fn assert_abandoned(monitor: &Monitor, expected: &str) {
+    loop {
+        match monitor.recv_timeout(PATIENCE).unwrap() {
+            Event::Abandoned { endpoint } => return assert_eq!(endpoint.to_string(), expected),
+            Event::Retrying { endpoint, .. } => assert_ne!(endpoint.to_string(), expected),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_where_nobody_listens_is_given_up_if_so_told_and_what_waits_for_it_goes_to_others() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (port, pull) = (DeadPort::new(), ctx.socket::<Pull>().build().unwrap());
+        let (push, monitor) = giving_up(&ctx, ReconnectStop::new().refused(true));
+        push.connect(port.endpoint()).unwrap();
+        assert_abandoned(&monitor, &port.endpoint());
+        assert_eq!(push.try_send("to nobody").unwrap_err().reason(), Refusal::Full);
+
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        push.wait_connected(1, PATIENCE).unwrap();
+        push.connect(port.endpoint()).unwrap(); // anew: it has its share until it is given up again
+        (0..10).for_each(|number| push.send(numbered(0, number, 0)).unwrap());
+        let heard: HashSet<_> = (0..10).map(|_| number_of(&pull.recv_timeout(PATIENCE).unwrap())).collect();
+        assert_eq!(heard.len(), 10);
+        assert_abandoned(&monitor, &port.endpoint());
+        assert_eq!((push.stats().queued, push.stats().dropped.total()), (0, 0));
+
+        let at = port.endpoint();
+        let listener = port.listen();
+        push.connect(at).unwrap();
+        let mut late = raw::Peer::answer(&listener, "PULL");
+        push.wait_connected(2, PATIENCE).unwrap();
+        (0..2).for_each(|number| push.send(numbered(1, number, 0)).unwrap());
+        late.single();
+        pull.recv_timeout(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn an_endpoint_whose_handshake_fails_is_given_up_if_so_told() {
+    within(PATIENCE, || {
+        let hang_up: fn(raw::Peer) = drop;
+        let talk_http: fn(raw::Peer) = |mut peer| peer.dribble(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        for treat in [hang_up, talk_http] {
+            let ctx = Context::new().unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let at = format!("tcp://{}", listener.local_addr().unwrap());
+            let (push, monitor) = giving_up(&ctx, ReconnectStop::new().handshake_failed(true));
+            push.connect(&at).unwrap();
+            let good = raw::Peer::answer(&listener, "PULL"); // its loss is no reason
+            push.wait_connected(1, PATIENCE).unwrap();
+            drop(good);
+            while !matches!(monitor.recv_timeout(PATIENCE).unwrap(), Event::Retrying { .. }) {}
+            treat(raw::Peer::accept(&listener));
+            assert_abandoned(&monitor, &at);
+        }
+    });
+}
+
+#[test]
+fn an_endpoint_whose_peer_is_lost_is_given_up_if_so_told_and_its_messages_go_to_others() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("tcp://{}", listener.local_addr().unwrap());
+        let (push, monitor) = giving_up(&ctx, ReconnectStop::new().disconnected(true));
+        push.connect(&at).unwrap();
+        drop(raw::Peer::accept(&listener)); // no reason, for it was no peer
+        while !matches!(monitor.recv_timeout(PATIENCE).unwrap(), Event::Retrying { .. }) {}
+        let victim = raw::Peer::answer(&listener, "PULL");
+        push.wait_connected(1, PATIENCE).unwrap();
+        push.send(vec![0; 30_000_000]).unwrap(); // more than any kernel buffers
+        push.send("behind it").unwrap();
+        victim.reset();
+        assert_abandoned(&monitor, &at);
+        assert_eq!(push.stats().queued, 2);
+
+        let pull = ctx.socket::<Pull>().build().unwrap();
+        push.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        assert_eq!(pull.recv_timeout(PATIENCE).unwrap().byte_len(), 30_000_000);
+        assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "behind it");
     });
 }

@@ -109,10 +109,12 @@ impl Turn {
         if let Some(target) = shared.network.target(&dialer.endpoint) {
             return self.connect(id, VecDeque::from([target]), now);
         }
-        dialer.stage = Stage::Resolving;
+        let waits = Arc::new(());
+        let wanted = Arc::downgrade(&waits);
+        dialer.stage = Stage::Resolving { _waits: waits };
         let (endpoint, ipv6, shared_too) =
             (dialer.endpoint.clone(), dialer.setup.options.ipv6, Arc::downgrade(shared));
-        let started = shared.resolver.look_up(move || {
+        let started = shared.resolver.look_up(wanted, move || {
             let found = Target::look_up(&endpoint, ipv6);
             if let Some(shared) = shared_too.upgrade() {
                 shared.command(Command::Resolved(id, found));
@@ -174,6 +176,7 @@ impl Turn {
     /// A target has not answered, or with a refusal.
     pub(super) fn next_target(&mut self, id: Id, error: io::Error, now: Instant) {
         let Some(Entry::Dialer(dialer)) = self.entries.get_mut(id) else { return };
+        let error = dialer.missed(error);
         match mem::replace(&mut dialer.stage, Stage::Waiting(None)) {
             Stage::Connecting { left, .. } if !left.is_empty() => self.connect(id, left, now),
             _ => self.dialing_failed(id, error, now),
@@ -191,3 +194,45 @@ impl Turn {
 
 /// Connections to accept in one go.
 const ACCEPTS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+    use std::time::Duration;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+    use crate::endpoint::Endpoint;
+    use crate::engine::Reactor;
+    use crate::engine::dialer::tests::setup;
+    use crate::options::Options;
+    use crate::slots::Slots;
+
+    #[test]
+    fn the_addresses_of_a_name_are_tried_until_one_listens() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let dead = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        dead.bind(&any.into()).unwrap();
+        let nobody = dead.local_addr().unwrap().as_socket().unwrap();
+        let listener = TcpListener::bind(any).unwrap();
+        listener.set_nonblocking(true).unwrap();
+
+        let reactor = Reactor::start("test".into()).unwrap();
+        let options = Options { reconnect_interval: Duration::MAX, ..Options::default() };
+        // Which names have several addresses depends on the machine. So it dials one, and is then told of others.
+        let handle = reactor.handle();
+        handle.dial(Endpoint::from_addr(nobody), Slots::new().insert(()), setup(options));
+        let somebody = listener.local_addr().unwrap();
+        let found = [nobody, nobody, somebody].map(|addr| Target::Tcp { addr, source: None });
+        let the_first = Slots::new().insert(());
+        handle.0.command(Command::Resolved(the_first, Ok(found.into())));
+
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while listener.accept().is_err() {
+            assert!(Instant::now() < deadline, "the last address is not tried");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

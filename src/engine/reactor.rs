@@ -196,12 +196,13 @@ impl Turn {
             End::Closed | End::Broken(_) | End::HungUp => log::debug!("{}: {end}", link.address()),
             End::Violation(_) | End::Refused(_) => log::warn!("{}: {end}", link.address()),
         }
+        let was_ready = link.is_ready();
         link.over(end).wake();
         let random = self.random();
         match (link.origin, self.entries.get_mut(link.origin.id())) {
             (Origin::Listener(listener), _) => self.settle(listener, id, true),
             (Origin::Dialer(dialer_id), Some(Entry::Dialer(dialer))) => {
-                dialer.lost(end, now, random).wake();
+                dialer.lost(end, was_ready, now, random).wake();
                 let deadline = dialer.deadline();
                 self.timers.set(dialer_id, deadline);
             }
@@ -233,7 +234,7 @@ impl Turn {
                 Some(Entry::Dialer(dialer)) => match dialer.stage {
                     Stage::Connecting { .. } => self.next_target(id, io::ErrorKind::TimedOut.into(), now),
                     Stage::Waiting(_) => self.dial(shared, id, now),
-                    Stage::Resolving | Stage::Linked(_) | Stage::Dead => {}
+                    Stage::Resolving { .. } | Stage::Linked(_) | Stage::Dead => {}
                 },
                 Some(Entry::Accepting(_)) => self.accept(shared, id, now),
                 Some(Entry::Lingerer(_)) => self.recheck(id, now),

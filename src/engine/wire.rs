@@ -256,10 +256,15 @@ impl Link {
         Ok(())
     }
 
+    /// Whether the socket has a peer in it.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(&self.stage, Stage::Talking(session) if session.peer().is_some())
+    }
+
     /// Says farewell: the socket has nothing more to send, and wants nothing more. A peer that was still in its
     /// handshake is owed none.
     pub(crate) fn leave(&mut self, lingering: Lingering, now: Instant) -> Result<(), End> {
-        if !matches!(&self.stage, Stage::Talking(session) if session.peer().is_some()) {
+        if !self.is_ready() {
             return Err(End::HungUp);
         }
         self.over(&End::HungUp).wake();

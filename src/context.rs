@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -19,7 +20,10 @@ use crate::lock::lock;
 /// work themselves. A clone is another handle to the same context.
 ///
 /// A socket keeps its context alive. When the last handle is dropped, be it a `Context` or a socket, that waits until
-/// what dropped sockets still had to send is sent, or their linger time is over.
+/// what dropped sockets still had to send is sent, or their linger time is over. If it is dropped by a [`Waker`] which
+/// the library calls, a thread of its own waits for that instead, and the end of the program cuts it short.
+///
+/// [`Waker`]: std::task::Waker
 ///
 /// ```
 /// use ferromq::{Context, Pull, Push};
@@ -117,7 +121,7 @@ impl Context {
         }
         for reactor in &self.0.reactors {
             let gone = reactor.handle().wait_lingering(deadline);
-            // On an I/O thread it has not waited.
+            // In a waker it has not waited.
             if !gone && deadline.is_some_and(|deadline| deadline <= clock::now()) {
                 reactor.handle().cut_lingering();
             }
@@ -172,10 +176,23 @@ impl std::fmt::Debug for Context {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.hub.close();
-        for reactor in &self.reactors {
-            // Each socket has set its own limit to this.
-            reactor.handle().wait_lingering(None);
+        let reactors = std::mem::take(&mut self.reactors);
+        if !reactors.iter().any(|reactor| reactor.handle().is_driven_here()) {
+            return end(reactors);
         }
+        // A waker has dropped the last handle, on the thread that would have to do what is waited for.
+        let ender = thread::Builder::new().name("ferromq-end".into()).spawn(|| end(reactors));
+        if let Err(error) = ender {
+            log::error!("no thread to wait for what dropped sockets still had to send: {error}");
+        }
+    }
+}
+
+/// Ends the reactors of a context once nothing lingers there.
+fn end(reactors: Vec<Reactor>) {
+    for reactor in &reactors {
+        // Each socket has set its own limit to this.
+        reactor.handle().wait_lingering(None);
     }
 }
 

@@ -35,7 +35,8 @@
 //! | to receive | [`recv`](Socket::recv) | [`try_recv`](Socket::try_recv) | [`recv_timeout`](Socket::recv_timeout) | [`recv_async`](Socket::recv_async) |
 //!
 //! All of them may be used on one socket at the same time, from any number of threads and tasks. Dropping a future
-//! loses nothing.
+//! loses nothing. A [`Waker`](std::task::Waker) must not wait, as anywhere: a call that would have to, made by a waker
+//! that the library calls, ends at once as if its time were over.
 //!
 //! A [`Poller`] waits for any of many sockets, and for other file descriptors. The reverse is
 //! [`Socket::readiness`]: a file descriptor with which the event loop of somebody else waits for a socket.

@@ -4,7 +4,8 @@
 mod common;
 
 use std::net::TcpListener;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex};
+use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -567,4 +568,73 @@ fn many_sockets_leave_no_file_open() {
         }
         eventually("the files of all those sockets are closed", || files() < before + 200);
     });
+}
+
+/// Drops what it holds when it is called.
+struct Dropper<T: Send>(Mutex<Option<T>>);
+
+impl<T: Send> Wake for Dropper<T> {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_a_waker_on_the_io_thread() {
+    within(PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let port = DeadPort::new();
+        let push = loaded(&ours, &port, 3, PATIENCE);
+        let pull = ours.socket::<Pull>().build().unwrap();
+        let caller = theirs.socket::<Push>().build().unwrap();
+        caller.connect(pull.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+
+        let dropper = Arc::new(Dropper(Mutex::new(None)));
+        let mut receiving = Box::pin(async move { pull.recv_async().await });
+        let waker = Waker::from(dropper.clone());
+        assert!(receiving.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        *dropper.0.lock().unwrap() = Some((receiving, push, ours));
+        caller.send("let go").unwrap();
+        eventually("the waker is called", || dropper.0.lock().unwrap().is_none());
+
+        let heir = theirs.socket::<Pull>().build().unwrap();
+        heir.bind(port.release()).unwrap();
+        assert_receives(&heir, 3);
+    });
+}
+
+/// There is nobody to wait for: the thread that would do what is waited for is the one that waits.
+#[test]
+fn who_waits_in_a_waker_on_the_io_thread_is_told_at_once_that_it_is_in_vain() {
+    within(PATIENCE, || {
+        let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+        let pull = Arc::new(ours.socket::<Pull>().build().unwrap());
+        let here = pull.bind("tcp://127.0.0.1:0").unwrap();
+        let caller = theirs.socket::<Push>().build().unwrap();
+        caller.connect(&here).unwrap();
+        let (told, tell) = std::sync::mpsc::channel();
+        let port = DeadPort::new();
+        let (other, full) = (ours.socket::<Pull>().build().unwrap(), loaded(&ours, &port, 3, Duration::ZERO));
+        let socket = pull.clone();
+        let waker = Waker::from(Arc::new(Caller(move || {
+            assert_eq!(other.recv(), Err(RecvError::TimedOut));
+            socket.unbind(&here).unwrap();
+            assert_eq!(full.close(PATIENCE).unsent.len(), 3);
+            told.send(()).unwrap();
+        })));
+        let mut receiving = Box::pin(pull.recv_async());
+        assert!(receiving.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        caller.send("call").unwrap();
+        tell.recv_timeout(PATIENCE).unwrap();
+    });
+}
+
+/// Calls a function when it is called.
+struct Caller<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Caller<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
 }

@@ -1,5 +1,6 @@
 //! Waiting: how callers and the I/O thread share the duty of running the reactor.
 
+use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ impl Shared {
     }
 
     /// Polls a future to its end, and in between has `wait` return when the parker is woken, or give up (false).
+    ///
+    /// Under a waker that the thread calls while it runs the reactor nothing can come of a wait: then it gives up at once.
     fn poll_to_end<F: Future + Unpin>(
         &self,
         mut future: F,
@@ -63,7 +66,7 @@ impl Shared {
             if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
                 return Some(output);
             }
-            if !wait(&parker) {
+            if self.is_driven_here() || !wait(&parker) {
                 return None;
             }
         }
@@ -95,7 +98,7 @@ impl Shared {
     /// Runs the reactor until the parker is woken, or the deadline has passed (false). Even then it is run once: who
     /// asks again and again without waiting must not keep everything from moving.
     fn drive(self: &Arc<Self>, turn: Box<Turn>, parker: &Arc<Parker>, deadline: Option<Instant>) -> bool {
-        let mut driver = Driver { shared: self, turn: Some(turn), leave: Roster::leave };
+        let mut driver = Driver::new(self, turn, Roster::leave);
         while !parker.is_woken() {
             let last = is_past(deadline);
             driver.run(Some(parker), deadline);
@@ -110,6 +113,12 @@ impl Shared {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn run_once(self: &Arc<Self>, turn: Box<Turn>, deadline: Instant) {
         Driver { shared: self, turn: Some(turn), leave: Roster::leave }.run(None, Some(deadline));
+    }
+
+    /// Whether the calling thread runs the reactor, so that somebody else's code which it has called cannot wait for
+    /// anything here.
+    pub(crate) fn is_driven_here(&self) -> bool {
+        DRIVEN.get() == std::ptr::from_ref(self).addr()
     }
 
     /// Whether somebody needs the reactor who will not drive it.
@@ -131,7 +140,7 @@ impl Shared {
     }
 
     fn run_until_wanted(self: &Arc<Self>, turn: Box<Turn>) {
-        let mut driver = Driver { shared: self, turn: Some(turn), leave: Roster::io_leave };
+        let mut driver = Driver::new(self, turn, Roster::io_leave);
         while !lock(&self.roster).is_wanted() {
             // A waker is somebody else's code. What it breaks must not end the I/O thread.
             let run = panic::catch_unwind(AssertUnwindSafe(|| driver.run(None, None)));
@@ -146,7 +155,10 @@ impl Shared {
     pub(super) fn clear_up(self: &Arc<Self>) {
         let mut turn = lock(&self.roster).close();
         // The last sockets have asked for the end of their connections, and may not have been heard yet.
+        // A dropped one may still linger, if this could not be waited for.
         if let Some(turn) = &mut turn {
+            turn.obey(self);
+            turn.cut_lingering(clock::now());
             turn.obey(self);
         }
         let commands = self.take_commands();
@@ -188,11 +200,18 @@ struct Driver<'a> {
     turn: Option<Box<Turn>>,
     /// How it is left: [`Roster::leave`] or [`Roster::io_leave`].
     leave: Leave,
+    /// What the thread drove before: a waker may wait for another reactor.
+    before: usize,
 }
 
 type Leave = fn(&mut Roster<Box<Turn>, Parker>, Box<Turn>) -> Next<Parker>;
 
-impl Driver<'_> {
+impl<'a> Driver<'a> {
+    fn new(shared: &'a Arc<Shared>, turn: Box<Turn>, leave: Leave) -> Self {
+        let before = DRIVEN.replace(Arc::as_ptr(shared).addr());
+        Self { shared, turn: Some(turn), leave, before }
+    }
+
     fn run(&mut self, parker: Option<&Parker>, deadline: Option<Instant>) {
         if let Some(turn) = &mut self.turn {
             turn.run(self.shared, parker, deadline);
@@ -202,6 +221,7 @@ impl Driver<'_> {
 
 impl Drop for Driver<'_> {
     fn drop(&mut self) {
+        DRIVEN.set(self.before);
         if let Some(turn) = self.turn.take() {
             let mut roster = lock(&self.shared.roster);
             roster.need(self.shared.is_needed());
@@ -214,6 +234,11 @@ impl Drop for Driver<'_> {
 
 fn is_past(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| deadline <= clock::now())
+}
+
+thread_local! {
+    /// The reactor that the thread runs at present, by its address.
+    static DRIVEN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How often the I/O thread looks in while callers run the reactor. After the last of them has left, the second look at

@@ -169,11 +169,15 @@ impl Handle {
         self.0.command(Command::CutLingering);
     }
 
-    /// Waits until nothing lingers; false when the deadline passes first. On the I/O thread, where waiting would hold
-    /// up what is waited for, it does not wait.
+    /// Waits until nothing lingers; false when the deadline passes first. Where waiting would hold up what is waited for
+    /// it does not wait: see [`Handle::is_driven_here`].
     pub(crate) fn wait_lingering(&self, deadline: Option<Instant>) -> bool {
-        let on_io_thread = self.0.io_thread.get().is_some_and(|io| io.id() == thread::current().id());
-        !on_io_thread && self.block_on(self.0.gate.wait(), deadline).is_some()
+        self.block_on(self.0.gate.wait(), deadline).is_some()
+    }
+
+    /// Whether the calling thread runs the reactor. It has called somebody else's code then, a waker.
+    pub(crate) fn is_driven_here(&self) -> bool {
+        self.0.is_driven_here()
     }
 }
 

@@ -119,7 +119,7 @@ impl Turn {
         self.recheck(id, now);
     }
 
-    fn cut_lingering(&mut self, now: Instant) {
+    pub(super) fn cut_lingering(&mut self, now: Instant) {
         let lingers = |(id, entry): (Id, &Entry)| matches!(entry, Entry::Lingerer(_)).then_some(id);
         let ids: Vec<Id> = self.entries.iter().filter_map(lingers).collect();
         for id in ids {

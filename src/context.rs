@@ -223,3 +223,6 @@ impl ContextBuilder {
         Ok(Context::of(reactors))
     }
 }
+
+#[cfg(test)]
+mod tests;

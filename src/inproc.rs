@@ -28,7 +28,7 @@ pub(crate) struct Hub(Mutex<Names>);
 #[derive(Default)]
 struct Names {
     next: u64,
-    /// Nobody can bind any more.
+    /// Nobody can bind or connect any more.
     closed: bool,
     bound: HashMap<Inproc, Binding>,
     /// In the order of their making, which is that of service.
@@ -106,18 +106,21 @@ impl Hub {
         links.iter().for_each(|link| link.end(if link.dial == key { DIALLED } else { BOUND }));
     }
 
-    /// Nobody can bind any more: those who wait are told that they wait in vain, and so is everybody who would from now
-    /// on.
+    /// Nobody can bind or connect any more: those who wait for the other are told that they wait in vain, and so is
+    /// everybody who would from now on.
     pub(crate) fn close(&self) {
+        let mut bound = Vec::new();
         let waiting: Vec<Dial> = {
             let names = &mut *lock(&self.0);
             names.closed = true;
+            bound.extend(names.bound.values().map(|binding| binding.caller.clone()));
             let (waiting, linked) =
                 std::mem::take(&mut names.dials).into_iter().partition(|dial| dial.link.is_none());
             names.dials = linked;
             waiting
         };
         waiting.iter().for_each(Dial::abandon);
+        bound.iter().for_each(|caller| caller.setup.host.desert());
     }
 
     fn introduce(self: &Arc<Self>, name: &Inproc, refused: &[Key]) -> Option<Arc<Link>> {

@@ -56,6 +56,9 @@ pub(crate) trait Host: Send + Sync {
     /// The peer that `connect` made will not have us, and is not tried again: what waits for it goes to others.
     fn abandon(&self, peer: Id) -> Wakes;
 
+    /// Nobody will come any more to the names within its context that the socket is bound to.
+    fn desert(&self) {}
+
     /// Something has happened that monitors of the socket are told, if there are any.
     fn report(&self, event: &dyn Fn() -> Event) -> Wakes;
 

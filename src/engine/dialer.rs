@@ -206,7 +206,9 @@ pub(super) mod tests {
             identity: Bytes::new(),
             handshake_timeout: None,
             answers: false,
-            limits: Limits { message: 1, parts: 1, handshake: 1 },
+            rhythm: None,
+            max_pongs: 1,
+            limits: Limits { frame: 1, message: 1, parts: 1, handshake: 1 },
         };
         Arc::new(Setup { host: Mock::new(1), options: Arc::new(options), config })
     }

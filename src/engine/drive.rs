@@ -112,7 +112,7 @@ impl Shared {
     /// Runs one turn, which waits until then at the longest.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn run_once(self: &Arc<Self>, turn: Box<Turn>, deadline: Instant) {
-        Driver { shared: self, turn: Some(turn), leave: Roster::leave }.run(None, Some(deadline));
+        Driver::new(self, turn, Roster::leave).run(None, Some(deadline));
     }
 
     /// Whether the calling thread runs the reactor, so that somebody else's code which it has called cannot wait for

@@ -175,6 +175,12 @@ impl Handle {
         self.block_on(self.0.gate.wait(), deadline).is_some()
     }
 
+    /// Tells whether anything of the reactor is left.
+    #[cfg(test)]
+    pub(crate) fn remains(&self) -> std::sync::Weak<dyn Send + Sync> {
+        Arc::downgrade(&self.0) as _
+    }
+
     /// Whether the calling thread runs the reactor. It has called somebody else's code then, a waker.
     pub(crate) fn is_driven_here(&self) -> bool {
         self.0.is_driven_here()

@@ -72,8 +72,7 @@ impl State {
                     let guests = pipes.guests(&attachment.endpoint);
                     let own =
                         !guests.is_empty() && guests.iter().all(|id| pipes.is_at(*id, &places.dialling));
-                    // Only sockets of the same context can come to a name within it.
-                    attachment.deserted = own || attachment.inproc().is_some();
+                    attachment.deserted |= own;
                 }
             }
         }

@@ -129,6 +129,15 @@ impl Host for Core {
         self.remove(id)
     }
 
+    fn desert(&self) {
+        let desert = |state: &mut State, wakes: &mut Wakes| {
+            let names = state.attachments.iter_mut().filter(|attachment| attachment.inproc().is_some());
+            names.for_each(|attachment| attachment.deserted = true);
+            state.wake_draining(wakes);
+        };
+        self.change(desert).1.wake();
+    }
+
     fn report(&self, event: &dyn Fn() -> Event) -> Wakes {
         let mut wakes = Wakes::default();
         self.lock().feeds.tell(event, &mut wakes);

@@ -85,6 +85,8 @@ mod poller;
 mod proxy;
 mod random;
 mod session;
+#[cfg(any(test, feature = "fuzzing"))]
+mod sim;
 mod slots;
 mod socket;
 mod transport;

@@ -28,6 +28,7 @@ const ORDER: &[&str] = &[
     "socket",
     "poller",
     "proxy",
+    "sim",
     "fuzzing",
     "guide",
 ];

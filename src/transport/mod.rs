@@ -66,7 +66,8 @@ impl Network {
             Self::System => Target::of(endpoint),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Memory(node) => {
-                endpoint.socket_addr().map(|addr| Target::Memory { addr, node: node.clone() })
+                let Address::Tcp(tcp) = endpoint.address() else { return None };
+                tcp.addr().map(|addr| Target::Memory { addr, source: tcp.source, node: node.clone() })
             }
         }
     }
@@ -100,6 +101,7 @@ pub(crate) enum Target {
     #[cfg(any(test, feature = "fuzzing"))]
     Memory {
         addr: SocketAddr,
+        source: Option<SocketAddr>,
         node: memory::Node,
     },
 }
@@ -157,7 +159,7 @@ impl Target {
             Self::Tcp { addr, source } => tcp::dial(*addr, *source, options).map(Stream::Tcp),
             Self::Ipc(at) => ipc::dial(at, options).map(Stream::Ipc),
             #[cfg(any(test, feature = "fuzzing"))]
-            Self::Memory { addr, node } => node.dial(*addr).map(Stream::Memory),
+            Self::Memory { addr, source, node } => node.dial(*addr, *source).map(Stream::Memory),
         }
     }
 }

@@ -65,16 +65,14 @@ pub(crate) struct Weather {
 /// What can be seen of a connection from outside. The end of *side* 0 has dialled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
-    /// The nodes it joins.
-    pub(crate) nodes: [usize; 2],
-    /// Where it was accepted, or would have been.
-    pub(crate) at: SocketAddr,
+    /// Its source, and where it was accepted, or would have been.
+    pub(crate) addrs: [SocketAddr; 2],
+    /// Somebody has accepted it, or will.
+    pub(crate) reached: bool,
     /// Which ends have not been closed.
     pub(crate) open: [bool; 2],
     /// Octets from each side that were not read.
     pub(crate) load: [usize; 2],
-    /// The network has lost it.
-    pub(crate) cut: bool,
     /// What comes from a side need not be what was sent.
     pub(crate) spoiled: bool,
 }
@@ -87,6 +85,8 @@ struct State {
     rng: Rng,
     weather: Weather,
     connections: Vec<Connection>,
+    /// Those that something can still happen to.
+    live: Vec<usize>,
     bound: BTreeMap<SocketAddr, Bound>,
     /// What is to be reported to each node, each once.
     armed: Vec<Vec<Source>>,
@@ -131,12 +131,21 @@ enum Source {
     Listener(SocketAddr),
 }
 
+impl Connection {
+    /// Whether nothing can happen to it any more.
+    fn is_over(&self) -> bool {
+        let made = self.stage == Stage::Made || self.stage == Stage::Refused;
+        made && self.open == [false; 2] && self.ways.iter().all(|way| way.next().is_none())
+    }
+}
+
 impl Internet {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         Self(Arc::new(Mutex::new(State {
             rng: Rng::new(seed),
             weather,
             connections: Vec::new(),
+            live: Vec::new(),
             bound: BTreeMap::new(),
             armed: Vec::new(),
             apart: BTreeSet::new(),
@@ -176,11 +185,10 @@ impl Internet {
         let state = lock(&self.0);
         let connection = &state.connections[connection];
         View {
-            nodes: connection.nodes,
-            at: connection.addrs[1],
+            addrs: connection.addrs,
+            reached: matches!(connection.stage, Stage::Answered(_, true) | Stage::Made),
             open: connection.open,
             load: connection.ways.each_ref().map(Way::load),
-            cut: connection.ways[0].is_severed(),
             spoiled: connection.spoiled,
         }
     }
@@ -245,7 +253,8 @@ impl State {
             Stage::Answered(at, _) => connection.ways.iter().filter_map(Way::next).chain([at]).min(),
             Stage::Made | Stage::Refused => connection.ways.iter().filter_map(Way::next).min(),
         };
-        self.connections.iter().filter(|it| !self.is_apart(it)).filter_map(of_one).min()
+        let live = self.live.iter().map(|number| &self.connections[*number]);
+        live.filter(|it| !self.is_apart(it)).filter_map(of_one).min()
     }
 
     fn is_apart(&self, connection: &Connection) -> bool {
@@ -254,8 +263,9 @@ impl State {
     }
 
     fn advance(&mut self, now: Instant) {
-        for number in 0..self.connections.len() {
+        for number in std::mem::take(&mut self.live) {
             if self.is_apart(&self.connections[number]) {
+                self.live.push(number);
                 continue;
             }
             self.proceed(number, now);
@@ -263,6 +273,9 @@ impl State {
                 while let Some(arrival) = self.connections[number].ways[side].arrive(now) {
                     self.arrived(number, side, arrival, now);
                 }
+            }
+            if !self.connections[number].is_over() {
+                self.live.push(number);
             }
         }
     }
@@ -413,14 +426,8 @@ impl Node {
         self.number
     }
 
-    pub(crate) fn internet(&self) -> &Internet {
-        &self.internet
-    }
-
-    /// The address of a node.
-    pub(crate) fn ip(number: usize) -> IpAddr {
-        Ipv4Addr::new(10, 0, 0, 1 + number as u8).into()
-    }
+    /// The source of what has none.
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     pub(crate) fn listen(&self, mut addr: SocketAddr) -> io::Result<Listener> {
         let state = &mut *lock(&self.internet.0);
@@ -437,18 +444,18 @@ impl Node {
         Ok(Listener { internet: self.internet.clone(), node: self.number, addr })
     }
 
-    /// Begins to connect.
-    pub(crate) fn dial(&self, addr: SocketAddr) -> io::Result<Stream> {
+    /// Begins to connect, from a source if one is given.
+    pub(crate) fn dial(&self, addr: SocketAddr, source: Option<SocketAddr>) -> io::Result<Stream> {
         let state = &mut *lock(&self.internet.0);
         if state.dead.contains(&self.number) {
             return Err(ErrorKind::NetworkUnreachable.into());
         }
-        // Whoever has the address is known by it also before anybody listens there.
-        let theirs = (0..state.armed.len()).find(|node| Self::ip(*node) == addr.ip()).unwrap_or(self.number);
+        // Where that is shows when it is reached.
+        let theirs = state.bound.get(&addr).map_or(self.number, |bound| bound.node);
         let weather = state.weather;
         let connection = Connection {
             nodes: [self.number, theirs],
-            addrs: [SocketAddr::new(Self::ip(self.number), state.port()), addr],
+            addrs: [SocketAddr::new(source.map_or(Self::HERE, |it| it.ip()), state.port()), addr],
             tokens: [None; 2],
             open: [true, false],
             stage: Stage::Asked(weather.arrival(clock::now(), &mut state.rng)),
@@ -458,6 +465,7 @@ impl Node {
         };
         state.connections.push(connection);
         let end = End(state.connections.len() - 1, 0);
+        state.live.push(end.0);
         Ok(Stream { internet: self.internet.clone(), end })
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Way {
     arrived: VecDeque<u8>,
     /// What can be read behind that.
     end: Option<Ending>,
+    /// How many octets are on their way.
+    moving: usize,
     /// How many octets may be on their way or unread; a writer of more has to wait.
     capacity: usize,
     /// A writer waits for room.
@@ -61,6 +63,7 @@ impl Way {
             transit: VecDeque::new(),
             arrived: VecDeque::new(),
             end: None,
+            moving: 0,
             capacity,
             blocked: false,
             stalled: None,
@@ -81,6 +84,7 @@ impl Way {
         self.next().filter(|at| *at <= now)?;
         Some(match self.transit.pop_front()?.1 {
             Piece::Octets(octets) => {
+                self.moving -= octets.len();
                 self.arrived.extend(octets);
                 Arrival::Octets
             }
@@ -114,9 +118,10 @@ impl Way {
         }
         if !self.severed {
             let mut fresh = &self.sent[before..];
+            let most = weather.piece.max(taken / PIECES);
+            self.moving += taken;
             while !fresh.is_empty() {
-                let most = fresh.len().min(weather.piece);
-                let (piece, rest) = fresh.split_at(1 + rng.below(most));
+                let (piece, rest) = fresh.split_at(1 + rng.below(most.min(fresh.len())));
                 let at = weather.arrival(now, rng).max(self.transit.back().map_or(now, |(at, _)| *at));
                 self.transit.push_back((at, Piece::Octets(piece.to_vec())));
                 fresh = rest;
@@ -127,7 +132,10 @@ impl Way {
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() || !self.arrived.is_empty() {
-            return io::Read::read(&mut self.arrived, buffer);
+            // Whatever is there is read, as far as there is room: a short read says that this was all.
+            let len = buffer.len().min(self.arrived.len());
+            buffer.iter_mut().zip(self.arrived.drain(..len)).for_each(|(to, octet)| *to = octet);
+            return Ok(len);
         }
         match self.end {
             None => Err(ErrorKind::WouldBlock.into()),
@@ -162,11 +170,7 @@ impl Way {
 
     /// Octets that were written and not read.
     pub(super) fn load(&self) -> usize {
-        let octets = |(_, piece): &(_, Piece)| match piece {
-            Piece::Octets(octets) => octets.len(),
-            Piece::End(_) => 0,
-        };
-        self.arrived.len() + self.transit.iter().map(octets).sum::<usize>()
+        self.arrived.len() + self.moving
     }
 
     /// Nothing comes behind what is on its way.
@@ -189,6 +193,7 @@ impl Way {
     pub(super) fn reset(&mut self, at: Instant) {
         if self.end.is_none() || self.end == Some(Ending::Finished) {
             self.transit.clear();
+            self.moving = 0;
             self.transit.push_back((at, Piece::End(Ending::Reset)));
         }
     }
@@ -199,6 +204,7 @@ impl Way {
         if self.severed {
             return;
         }
+        self.moving = self.moving.min(kept);
         for (_, piece) in &mut self.transit {
             if let Piece::Octets(octets) = piece {
                 octets.truncate(kept);
@@ -240,6 +246,9 @@ impl Way {
         self.capacity = capacity.max(1);
     }
 }
+
+/// Pieces that one write may come in, about.
+const PIECES: usize = 16;
 
 impl Weather {
     /// When something arrives that is sent now.

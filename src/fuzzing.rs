@@ -6,6 +6,7 @@ mod reader;
 
 use crate::pattern::twin;
 use crate::session::harness::program;
+use crate::sim;
 use crate::zmtp::SocketType;
 use reader::{Reader, SOCKET_TYPES, epoch};
 
@@ -46,6 +47,11 @@ pub fn session(data: &[u8]) {
     program::run(data, epoch());
 }
 
+/// A program of what befalls many sockets in a network in memory; see [`sim::run`].
+pub fn sockets(data: &[u8]) {
+    sim::run(data);
+}
+
 /// A program of subscriptions and messages; see [`twin::run`].
 pub fn topics(data: &[u8]) {
     twin::run(data);
@@ -76,6 +82,7 @@ mod tests {
         replay("decoder", decoder);
         replay("command", command);
         replay("session", session);
+        replay("sockets", sockets);
         replay("topics", topics);
         replay("endpoint", endpoint);
     }

@@ -42,6 +42,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Two sockets with room for `mark` messages each way, about to shake hands.
+    #[cfg(test)]
     pub(crate) fn new(mark: usize, now: Instant) -> Self {
         Self::with(config(SocketType::Pair), false, mark, now)
     }

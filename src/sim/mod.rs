@@ -13,7 +13,6 @@ mod face;
 mod program;
 mod world;
 
-#[cfg(feature = "fuzzing")]
 pub(crate) use self::program::run;
 
 #[cfg(test)]

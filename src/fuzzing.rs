@@ -49,7 +49,7 @@ pub fn session(data: &[u8]) {
 
 /// A program of what befalls many sockets in a network in memory; see [`sim::run`].
 pub fn sockets(data: &[u8]) {
-    sim::run(data);
+    let _digest = sim::run(data);
 }
 
 /// A program of subscriptions and messages; see [`twin::run`].

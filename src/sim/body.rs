@@ -42,7 +42,7 @@ fn read_head(body: &[u8]) -> Option<(Name, usize)> {
 }
 
 /// FNV-1a.
-fn checksum(octets: &[u8]) -> u64 {
+pub(super) fn checksum(octets: &[u8]) -> u64 {
     octets
         .iter()
         .fold(0xCBF2_9CE4_8422_2325, |sum, octet| (sum ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01B3))

@@ -182,19 +182,31 @@ impl Books {
 
     /// How often a message of this application was written behind one that was accepted later.
     pub(super) fn belated(&self, app: usize) -> u64 {
-        let ways = self.connections.iter().flat_map(|record| [0, 1].map(|side| (record, side)));
-        let own = ways.filter(|(record, side)| record.ends[*side] == Some(app));
-        let belated = |carried: &[Name]| {
-            let (mut last, mut belated) = (None, 0);
-            for name in carried {
-                let accepted = self.messages[name].accepted;
-                assert!(accepted.is_some(), "{name:?} was written, and never accepted");
-                belated += u64::from(last > accepted);
-                last = last.max(accepted);
-            }
-            belated
-        };
-        own.map(|(record, side)| belated(&record.ways[side].carried)).sum()
+        self.ways_of(app).map(|way| self.late(&way.carried)).sum()
+    }
+
+    /// Whether this application has written everything in order, over all its connections, of which there was one at a time.
+    pub(super) fn writes_in_order(&self, app: usize) -> bool {
+        let carried: Vec<Name> = self.ways_of(app).flat_map(|way| &way.carried).copied().collect();
+        self.late(&carried) == 0
+    }
+
+    /// What an application has written to its connections, the oldest first.
+    fn ways_of(&self, app: usize) -> impl Iterator<Item = &Way> {
+        let ends = self.connections.iter().flat_map(|record| record.ways.iter().zip(record.ends));
+        ends.filter(move |(_, end)| *end == Some(app)).map(|(way, _)| way)
+    }
+
+    /// How many of these messages come behind one that was accepted later.
+    fn late(&self, names: &[Name]) -> u64 {
+        let (mut last, mut late) = (None, 0);
+        for name in names {
+            let accepted = self.messages[name].accepted;
+            assert!(accepted.is_some(), "{name:?} was written, and never accepted");
+            late += u64::from(last > accepted);
+            last = last.max(accepted);
+        }
+        late
     }
 
     /// How many applications have received a message.
@@ -303,6 +315,6 @@ mod tests {
             books.accept(name);
         }
         books.write(0, 0, &[make(late, 22), make(early, 22)].concat());
-        assert_eq!(books.belated(0), 1);
+        assert_eq!((books.belated(0), books.writes_in_order(0)), (1, false));
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::world::{App, CONNECT_TIMEOUT, Family, HANDSHAKE_TIMEOUT, RECONNECT_MAX, TOPICS, Traits, World};
+use super::world::{
+    App, CONNECT_TIMEOUT, Family, HANDSHAKE_TIMEOUT, RECONNECT_MAX, TOPICS, Traits, World, topic_of,
+};
 use crate::random::Rng;
 use crate::socket::Stats;
 use crate::transport::memory::{Ending, Weather};
@@ -15,7 +17,9 @@ use crate::zmtp::SocketType;
 /// The first eight octets are the seed of all that the program does not say, the ninth says which faults there are, and the
 /// tenth which types of sockets. Then there are three for each step: what is to be done, with which of those it can be done
 /// with, and how much of it.
-pub(crate) fn run(program: &[u8]) {
+///
+/// Returns a number that is the same whenever the same has happened.
+pub(crate) fn run(program: &[u8]) -> u64 {
     let (head, steps) = program.split_at(program.len().min(HEAD));
     let mut seed = [0; HEAD];
     seed[..head.len()].copy_from_slice(head);
@@ -27,12 +31,12 @@ pub(crate) fn run(program: &[u8]) {
         run.check();
     }
     run.come_to_rest();
-    run.wind_up();
+    run.wind_up()
 }
 
 /// Which faults there are in a run.
 #[derive(Clone, Copy, Debug)]
-struct Faults {
+pub(super) struct Faults {
     cuts: bool,
     parts: bool,
     kills: bool,
@@ -46,14 +50,15 @@ impl From<u8> for Faults {
     }
 }
 
-struct Run {
-    world: World,
+/// A world, and what befalls it.
+pub(super) struct Run {
+    pub(super) world: World,
     families: Vec<Family>,
     faults: Faults,
 }
 
 impl Run {
-    fn new(seed: u64, faults: Faults, families: Vec<Family>) -> Self {
+    pub(super) fn new(seed: u64, faults: Faults, families: Vec<Family>) -> Self {
         let mut rng = Rng::new(seed);
         let world = World::new(seed, weather(&mut rng));
         let mut run = Self { world, families, faults };
@@ -268,10 +273,16 @@ impl Run {
             return self.world.internet.set_weather(weather);
         }
         let Some(app) = self.pick(who, |app| app.kind == SocketType::Sub) else { return };
-        let app = &mut self.world.apps[app];
-        let Some(socket) = &app.socket else { return };
+        let App { socket: Some(socket), topics, .. } = &mut self.world.apps[app] else { return };
         let topic = TOPICS[how / 2 % TOPICS.len()];
-        if how & 8 == 0 { socket.subscribe(topic) } else { socket.unsubscribe(topic) }
+        if how & 8 == 0 {
+            socket.subscribe(topic);
+            topics.push(topic);
+        } else {
+            socket.unsubscribe(topic);
+            let place = topics.iter().position(|other| *other == topic);
+            place.into_iter().for_each(|place| _ = topics.swap_remove(place));
+        }
     }
 
     fn build(&mut self, what: (Family, usize)) -> usize {
@@ -281,7 +292,7 @@ impl Run {
         let traits = traits(&mut self.world.rng);
         let app = self.world.build(process, what, traits);
         if self.world.apps[app].kind == SocketType::Sub {
-            self.world.apps[app].subscribed = true;
+            self.world.apps[app].topics.push("a");
             self.world.apps[app].socket.iter().for_each(|socket| socket.subscribe("a"));
         }
         app
@@ -301,6 +312,7 @@ impl Run {
         // Somebody else may be there, and a dropped socket stays while it lingers.
         if let Some(Ok(_)) = bound {
             self.world.apps[app].bound.push(place);
+            self.world.apps[app].ways += 2;
             self.world.places[place].owner = Some(app);
         }
     }
@@ -315,11 +327,16 @@ impl Run {
     fn connect_to(&mut self, app: usize, place: usize) {
         use SocketType::{Dealer, Pair, Pub, Req, Sub};
         let to = self.world.way_to(place, app);
-        let App { kind, connected, socket: Some(socket), .. } = &mut self.world.apps[app] else { return };
+        let App { kind, connected, ways, socket: Some(socket), .. } = &mut self.world.apps[app] else {
+            return;
+        };
         // For some types a second connection to a place is none.
         let again = connected.contains(&place) && matches!(kind, Dealer | Req | Pub | Sub);
         match socket.connect(&to) {
-            Ok(()) if !again => connected.push(place),
+            Ok(()) if !again => {
+                connected.push(place);
+                *ways += 1;
+            }
             Ok(()) => {}
             Err(error) => assert_eq!(*kind, Pair, "cannot connect: {error}"),
         }
@@ -410,7 +427,8 @@ impl Run {
         self.world.pass(LINGER + Duration::from_secs(1));
     }
 
-    fn check_rest(&mut self) {
+    /// All that can be delivered is.
+    pub(super) fn check_rest(&mut self) {
         self.world.watch();
         for app in self.live() {
             let peers = self.peers_of(app);
@@ -423,11 +441,15 @@ impl Run {
                 assert!(stats.queued == 0 || !reached, "messages are stuck: {what}");
                 assert!(!reached || !self.world.apps[app].is_sending(), "a sender is stuck: {what}");
             }
+            assert!(!self.is_owed_an_answer(app), "an answer is lost: {what}");
             assert_eq!(stats.waiting, 0, "nobody was told of messages: {what}");
             let (written, ended) = self.world.books.written(app);
             assert_eq!((stats.written, stats.unconfirmed), (written, ended), "{what}");
             let belated = self.world.books.belated(app);
             assert!(belated <= stats.requeued, "{belated} messages are out of order: {what}");
+            if self.world.apps[app].has_one_way() {
+                assert!(self.world.books.writes_in_order(app), "what was taken back is out of order: {what}");
+            }
         }
         for (number, record) in self.world.books.connections() {
             if record.open != [true; 2] || record.spoiled {
@@ -457,19 +479,19 @@ impl Run {
                 continue;
             }
             assert!(self.world.offer(app, 50, &[]), "{app}, a {kind}, has no room");
-            let to = if kind == Pub { self.subscribers_of(app) } else { 1 };
-            probes.push((self.world.last_of(app), to));
+            let name = self.world.last_of(app);
+            let wants = |peer: &usize| self.world.apps[*peer].wants(topic_of(name));
+            let to = if kind == Pub { self.joined(app).into_iter().filter(wants).count() } else { 1 };
+            probes.push((name, to));
         }
         self.world.pass(Duration::from_secs(1));
         for (name, to) in probes {
-            // A REP keeps to itself what it has no answer for, and the rest pass on what comes.
-            let received = self.world.books.received(name);
-            assert!(received >= to, "{name:?} has come to {received}, and not to {to}");
+            assert_eq!(self.world.books.received(name), to, "to how many {name:?} has come");
         }
     }
 
     /// All sockets are dropped, and nothing is left.
-    fn wind_up(mut self) {
+    fn wind_up(mut self) -> u64 {
         // Those of processes that were killed must not get a word in.
         for app in 0..self.world.apps.len() {
             if self.world.processes[self.world.apps[app].process].alive {
@@ -485,10 +507,27 @@ impl Run {
         for process in &self.world.processes {
             process.context.close(Duration::ZERO);
         }
+        self.world.digest()
     }
 
     fn live(&self) -> Vec<usize> {
         (0..self.world.apps.len()).filter(|app| self.world.is_live(*app)).collect()
+    }
+
+    /// Whether a REQ waits for an answer that must have come by now: all that it may have asked are REPs which have dropped
+    /// nothing, and nothing was corrupted.
+    fn is_owed_an_answer(&self, app: usize) -> bool {
+        let answers = |peer: &usize| {
+            let App { kind, socket, .. } = &self.world.apps[*peer];
+            let dropped = socket.as_ref().map(|socket| socket.stats().dropped.total());
+            *kind == SocketType::Rep && dropped == Some(0)
+        };
+        let sound = |app: usize| {
+            self.world.books.connections().all(|(_, it)| !it.spoiled || !it.ends.contains(&Some(app)))
+        };
+        let peers = self.joined(app);
+        let all = peers.iter().all(|peer| answers(peer) && sound(*peer));
+        self.world.apps[app].asks && self.reaches(app) && all && sound(app)
     }
 
     /// How many connections an application should have, when everything is at rest.
@@ -528,11 +567,6 @@ impl Run {
             }
         }
         joined
-    }
-
-    /// How many of the connections lead to somebody who wants the message that was composed last.
-    fn subscribers_of(&self, _app: usize) -> usize {
-        0
     }
 }
 

@@ -6,7 +6,8 @@
 use std::panic;
 use std::time::{Duration, Instant};
 
-use super::program::{HEAD, run};
+use super::program::{Faults, HEAD, Run, run};
+use super::world::Family;
 use crate::clock;
 use crate::random::Rng;
 
@@ -39,6 +40,60 @@ fn time_is_back_to_normal_behind_a_run() {
     let before = clock::now();
     run(&from_seed(1));
     assert!(clock::now() < before + Duration::from_secs(600));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_on_any_thread() {
+    let all = || [5, 6, 7, 8, 9, 10, 11, 12].map(|seed| run(&from_seed(seed)));
+    let first = all();
+    assert_eq!(std::thread::spawn(all).join().expect("no seed fails"), first);
+    assert_ne!(first[0], first[1]);
+}
+
+/// A pipeline that has come about and is at rest, and its senders.
+fn pipeline() -> (Run, Vec<usize>) {
+    let mut run = Run::new(3, Faults::from(0), vec![Family::Pipeline]);
+    run.world.pass(Duration::from_secs(1));
+    run.check_rest();
+    let senders = (0..run.world.apps.len()).filter(|app| run.world.apps[*app].sends()).collect();
+    (run, senders)
+}
+
+#[test]
+#[should_panic(expected = "octets lie unread")]
+fn what_does_not_arrive_is_found() {
+    let (mut run, senders) = pipeline();
+    for a in 0..run.world.processes.len() {
+        (0..=a)
+            .for_each(|b| run.world.internet.part(run.world.processes[a].node, run.world.processes[b].node));
+    }
+    senders.into_iter().for_each(|sender| assert!(run.world.offer(sender, 30, &[])));
+    run.world.pass(Duration::from_secs(1));
+    run.check_rest();
+}
+
+#[test]
+#[should_panic(expected = "nobody was told of messages")]
+fn a_receiver_that_is_not_woken_is_found() {
+    let (mut run, senders) = pipeline();
+    run.world.apps.iter_mut().for_each(|app| app.reads = false);
+    // What each waits for at present is still taken.
+    for _ in 0..4 {
+        senders.iter().for_each(|sender| assert!(run.world.offer(*sender, 30, &[])));
+        run.world.pass(Duration::from_secs(1));
+    }
+    run.check_rest();
+}
+
+#[test]
+#[should_panic(expected = "have 0 peers")]
+fn a_connection_that_should_not_be_there_is_found() {
+    let (mut run, senders) = pipeline();
+    senders.into_iter().for_each(|sender| {
+        let app = &mut run.world.apps[sender];
+        (app.bound, app.connected) = (Vec::new(), Vec::new());
+    });
+    run.check_rest();
 }
 
 #[test]

@@ -52,7 +52,10 @@ pub(super) struct App {
     pub(super) connected: Vec<usize>,
     /// Whether it takes what comes as soon as it is woken for it.
     pub(super) reads: bool,
-    pub(super) subscribed: bool,
+    /// How many ways there have been for what it sends, or more.
+    pub(super) ways: usize,
+    /// What a SUB has subscribed to, each as often as it did.
+    pub(super) topics: Vec<&'static str>,
     /// A REQ that waits for an answer.
     pub(super) asks: bool,
     receiving: Option<Task<Result<Message, RecvError>>>,
@@ -129,6 +132,17 @@ impl App {
         receiving || sending || self.closing.as_ref().is_some_and(Task::is_woken)
     }
 
+    /// Whether all it sends has gone to the same peer, which keeps its place in the order when it comes back.
+    pub(super) fn has_one_way(&self) -> bool {
+        use SocketType::{Dealer, Pair, Push};
+        self.ways == 1 && matches!(self.kind, Push | Dealer | Pair)
+    }
+
+    /// Whether it has subscribed to what begins with this.
+    pub(super) fn wants(&self, topic: &str) -> bool {
+        self.topics.iter().any(|start| topic.starts_with(start))
+    }
+
     /// Whether it has begun to send something that there is no room for.
     pub(super) fn is_sending(&self) -> bool {
         self.sending.is_some()
@@ -141,9 +155,7 @@ impl App {
     /// The parts before the body, where the application chooses them.
     fn front(&self, name: Name) -> Vec<Bytes> {
         match self.kind {
-            SocketType::Pub => {
-                vec![Bytes::from_static(TOPICS[name.serial as usize % TOPICS.len()].as_bytes())]
-            }
+            SocketType::Pub => vec![Bytes::from_static(topic_of(name).as_bytes())],
             SocketType::Dealer => vec![Bytes::new()],
             SocketType::Req | SocketType::Rep | SocketType::Router => Vec::new(),
             _ if name.serial % 3 == 0 => {
@@ -203,7 +215,8 @@ impl World {
             bound: Vec::new(),
             connected: Vec::new(),
             reads: true,
-            subscribed: false,
+            ways: 0,
+            topics: Vec::new(),
             asks: false,
             receiving: None,
             sending: None,
@@ -346,9 +359,7 @@ impl World {
                 if !self.apps[number].names.contains(&front) {
                     self.apps[number].names.push(front.clone());
                 }
-                if self.rng.one_in(2) {
-                    self.offer(number, 30, &[front, Bytes::new()]);
-                }
+                self.offer(number, 30, &[front, Bytes::new()]);
             }
             _ => {}
         }
@@ -468,6 +479,16 @@ impl World {
         self.internet.kill(self.processes[number].node);
     }
 
+    /// A number that says all that was written, and how long it took.
+    pub(super) fn digest(&self) -> u64 {
+        let mut octets = (clock::now() - epoch()).as_nanos().to_be_bytes().to_vec();
+        octets.extend(self.turns.to_be_bytes());
+        for connection in 0..self.internet.connections() {
+            [0, 1].into_iter().for_each(|side| octets.extend(self.internet.sent(connection, side, 0)));
+        }
+        body::checksum(&octets)
+    }
+
     /// Says what there is, for whoever looks for a fault.
     fn describe(&self) {
         for (number, app) in self.apps.iter().enumerate() {
@@ -539,6 +560,11 @@ fn build(context: &Context, kind: SocketType, traits: Traits) -> Box<dyn Face> {
 fn epoch() -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *EPOCH.get_or_init(clock::now)
+}
+
+/// What a published message begins with.
+pub(super) fn topic_of(name: Name) -> &'static str {
+    TOPICS[name.serial as usize % TOPICS.len()]
 }
 
 /// What is published begins with one of these.

@@ -168,7 +168,10 @@ impl Source {
         }
         let test_files: Vec<PathBuf> = sources.iter().flat_map(|source| source.test_files.clone()).collect();
         for source in &mut sources {
-            if test_files.contains(&source.path) {
+            if test_files
+                .iter()
+                .any(|file| source.path == *file || source.path.starts_with(file.with_extension("")))
+            {
                 source.code.clear();
             }
         }

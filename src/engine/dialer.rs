@@ -181,6 +181,7 @@ pub(super) mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::clock;
     use crate::options::{Options, ReconnectStop};
     use crate::session::harness::Mock;
     use crate::slots::Slots;
@@ -219,7 +220,7 @@ pub(super) mod tests {
 
     /// The pause that comes of a change, or none if the endpoint is given up.
     fn pause(dialer: &mut Dialer, change: impl FnOnce(&mut Dialer, Instant) -> Wakes) -> Option<Duration> {
-        let now = Instant::now();
+        let now = clock::now();
         change(dialer, now).wake();
         match dialer.stage {
             Stage::Waiting(until) => Some(until.expect("there is an end to it") - now),
@@ -245,7 +246,7 @@ pub(super) mod tests {
         for expected in [100, 200, 400, 800, 1600, 2500, 2500] {
             assert_eq!(fail(&mut dialer, io::ErrorKind::TimedOut), Some(expected * MS));
         }
-        let now = Instant::now();
+        let now = clock::now();
         for (lasted, expected) in [(99 * MS, 2500 * MS), (100 * MS, 100 * MS)] {
             dialer.succeeded(now);
             dialer.lost(&End::Closed, true, now + lasted, 0).wake();
@@ -313,7 +314,7 @@ pub(super) mod tests {
         let targets =
             [bad, Target::Tcp { addr: first, source: None }, Target::Tcp { addr: last, source: None }];
         let mut dialer = patient();
-        dialer.connect(targets.into(), Instant::now()).unwrap();
+        dialer.connect(targets.into(), clock::now()).unwrap();
         let Stage::Connecting { address, left, .. } = &dialer.stage else { panic!("it connects") };
         assert_eq!((address.socket_addr(), left.len()), (Some(good), 1));
     }

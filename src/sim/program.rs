@@ -427,9 +427,21 @@ impl Run {
         self.world.pass(LINGER + Duration::from_secs(1));
     }
 
+    /// Heartbeats are sent at any time. What is on its way has a moment to arrive.
+    fn await_heartbeats(&mut self) {
+        self.world.watch();
+        for _ in 0..MOMENTS {
+            if self.world.books.connections().all(|(_, record)| record.load == [0; 2]) {
+                return;
+            }
+            self.world.pass(MOMENT);
+            self.world.watch();
+        }
+    }
+
     /// All that can be delivered is.
     pub(super) fn check_rest(&mut self) {
-        self.world.watch();
+        self.await_heartbeats();
         for app in self.live() {
             let peers = self.peers_of(app);
             let App { kind, socket: Some(socket), .. } = &self.world.apps[app] else { continue };
@@ -610,6 +622,9 @@ const APPS: usize = 16;
 const PROCESSES: usize = 8;
 const SIZES: [usize; 16] = [30, 30, 30, 30, 40, 40, 71, 71, 100, 150, 255, 300, 300, 1_000, 5_000, 20_000];
 const LINGER: Duration = Duration::from_secs(3);
+/// How many moments a heartbeat may take to arrive, and how long one is.
+const MOMENTS: usize = 100;
+const MOMENT: Duration = Duration::from_millis(5);
 /// By then everything that was torn is mended: the longest pauses, and what may have to time out before them.
 const PATIENCE: Duration = Duration::from_millis(
     2 * (HANDSHAKE_TIMEOUT.as_millis() + CONNECT_TIMEOUT.as_millis()) as u64

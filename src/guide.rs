@@ -101,6 +101,11 @@
 //!
 //! | limit | option | default | beyond |
 //! |---|---|---|---|
+//! | connections of a bound endpoint | [`max_connections`](Builder::max_connections) | 32768 | a new one is closed as soon as it is accepted |
+//! | of these, from one address, or one /64 of IPv6 | [`max_connections_per_address`](Builder::max_connections_per_address) | 16384 | the same |
+//! | of these, with a handshake that is not over | [`max_handshakes`](Builder::max_handshakes) | 4096 | the oldest of more than a second gives way, or a new one waits in the [`backlog`](Builder::backlog) |
+//! | descriptors, and memory of the system | `ulimit -n` | | the same, whatever the number of handshakes; monitors are told with [`AcceptPaused`](crate::Event::AcceptPaused) and [`AcceptResumed`](crate::Event::AcceptResumed) |
+//! | size of a handshake command | [`max_handshake_size`](Builder::max_handshake_size) | 8 KiB | the connection ends, as soon as the size is known |
 //! | time of a handshake | [`handshake_timeout`](Builder::handshake_timeout) | 30 s | the connection ends |
 //! | size of one part of a message | [`max_frame_size`](Builder::max_frame_size) | that of the message | the connection ends, as soon as the size is known |
 //! | size of a message, all its parts together | [`max_message_size`](Builder::max_message_size) | 64 MiB | the same |
@@ -122,6 +127,7 @@
 //! | [`send_hwm`](Builder::send_hwm), [`recv_hwm`](Builder::recv_hwm) | 1000, exactly | 1000, roughly |
 //! | [`max_message_size`](Builder::max_message_size) | 64 MiB | no limit |
 //! | pause before a [reconnect](Builder::reconnect_interval) | 100 ms, doubles up to 5 s, with a random part | 100 ms, with a random part |
+//! | [`reconnect_stop`](Builder::reconnect_stop) `disconnected` | after any loss of a peer | `ZMQ_RECONNECT_STOP_AFTER_DISCONNECT` is about `zmq_disconnect`, after which we stop in any case |
 //! | TCP [`keepalive`](Builder::keepalive) | on | as the system has it, as a rule off |
 //! | a ROUTER sends to nobody | [`Refusal::Unroutable`]; `mandatory(false)` drops | drops, but for `ZMQ_ROUTER_MANDATORY` |
 //! | the server of a REQ dies | [`RecvError::PeerLost`], at once | `recv` waits for ever |

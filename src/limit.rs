@@ -16,7 +16,7 @@ pub enum Limit {
     Connections,
     /// Of these, those from one address.
     ConnectionsPerAddress,
-    /// Of these, those whose handshake is not over.
+    /// Of these, those whose handshake is not over. Who is told of has had a second, and gives way to another.
     Handshakes,
     /// The time of a handshake.
     HandshakeTime,

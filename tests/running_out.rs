@@ -244,6 +244,8 @@ fn with_more_peers_than_descriptors_those_inside_are_served_and_others_follow_wh
         drop(crowd);
         server.assert_serves_a_newcomer();
         eventually("the end of the pause is told", || server.says("resumed") >= server.says("paused"));
+        (0..3).for_each(|_| server.assert_serves_a_newcomer());
+        assert_eq!(server.says("resumed"), server.says("paused"), "and told once");
     });
 }
 

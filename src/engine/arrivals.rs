@@ -205,7 +205,7 @@ mod tests {
                         let address = (address > 9).then(|| IpAddr::from([10, 0, 0, address % 4]));
                         arrivals.add(here[here.len() - 1], address, now);
                     }
-                    1 => here.iter().nth(address.into()).into_iter().for_each(|&id| arrivals.greeted(id)),
+                    1 => here.get(usize::from(address)).into_iter().for_each(|&id| arrivals.greeted(id)),
                     _ => here.pop().into_iter().for_each(|id| arrivals.remove(id)),
                 }
                 assert_eq!(arrivals.links.len(), here.len());

@@ -115,7 +115,8 @@ impl<T: Kind> Builder<T> {
     }
 
     /// The most connections that one bound endpoint has at a time: 32768 by default, from 1. Further ones are closed as
-    /// soon as they are accepted, without a word. On `inproc`, where there are no strangers, it does not apply.
+    /// soon as they are accepted, without a word, unless one of those that are there has not finished its handshake within
+    /// a second: it gives way. On `inproc`, where there are no strangers, it does not apply.
     ///
     /// Each connection takes a descriptor, of which a process has a limited number, often 1024: see `ulimit -n`. Where that
     /// is reached first, accepting [pauses](crate::Event::AcceptPaused).

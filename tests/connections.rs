@@ -184,7 +184,7 @@ fn strangers_who_keep_coming_keep_nobody_out() {
                     while !stop.load(SeqCst) {
                         let mut silent = Peer::connect(&at);
                         silent.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-                        while !stop.load(SeqCst) && !is_over(&mut silent) {}
+                        eventually("it is over", || stop.load(SeqCst) || is_over(&mut silent));
                     }
                 });
             }

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::env;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpStream;
@@ -22,7 +23,9 @@ use ferromq::{Context, Dealer, Event, Interest, Limit, Poller, Pull, Push, Route
 fn the_server() {
     let router = Context::new().unwrap().socket::<Router>().build().unwrap();
     let monitor = router.monitor();
-    println!("\nbound {}", router.bind("tcp://127.0.0.1:0").unwrap());
+    let listeners = env::var(LISTENERS).map_or(1, |count| count.parse::<usize>().unwrap());
+    let bound = (0..listeners).map(|_| router.bind("tcp://127.0.0.1:0").unwrap().to_string());
+    println!("\nbound {}", bound.collect::<Vec<_>>().join(" "));
     thread::spawn(move || {
         for event in monitor {
             match event {
@@ -38,22 +41,36 @@ fn the_server() {
     }
 }
 
+/// At how many endpoints it is bound, if not at one.
+const LISTENERS: &str = "FERROMQ_TEST_LISTENERS";
+
 /// A process of that role.
 struct Server {
     process: Child,
     at: String,
+    /// Where else it is bound.
+    elsewhere: Vec<String>,
     said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     fn start(descriptors: u32) -> Self {
-        let mut process = run_with(descriptors, "the_server").stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_at(1, descriptors)
+    }
+
+    fn start_at(listeners: usize, descriptors: u32) -> Self {
+        let mut command = run_with(descriptors, "the_server");
+        let mut process =
+            command.env(LISTENERS, listeners.to_string()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
         let bound = lines.find_map(|line| line.strip_prefix("bound ").map(str::to_owned));
         let said = Arc::new(Mutex::new(Vec::new()));
         let saying = said.clone();
         thread::spawn(move || lines.for_each(|line| saying.lock().unwrap().push(line)));
-        Self { process, at: bound.expect("the process says where it is bound"), said }
+        let bound = bound.expect("the process says where it is bound");
+        let mut places = bound.split(' ').map(str::to_owned);
+        let (at, elsewhere) = (places.next().unwrap(), places.collect());
+        Self { process, at, elsewhere, said }
     }
 
     /// How often it has said something that begins like this.
@@ -64,9 +81,16 @@ impl Server {
     /// A newcomer gets its answer.
     #[track_caller]
     fn assert_serves_a_newcomer(&self) {
-        let mut peer = Peer::dial(&self.at, "DEALER");
+        Self::newcomer(&self.at);
+    }
+
+    /// A newcomer that has got its answer.
+    #[track_caller]
+    fn newcomer(at: &str) -> Peer {
+        let mut peer = Peer::dial(at, "DEALER");
         peer.send(&[b"hello"]);
         assert_eq!(peer.single(), b"hello");
+        peer
     }
 
     /// The processor time that it has used so far, or none where that is not easily known.
@@ -106,7 +130,7 @@ impl Drop for Server {
 fn run_with(descriptors: u32, role: &str) -> Command {
     let mut command = Command::new("sh");
     let script = format!("ulimit -n {descriptors}; exec \"$0\" --exact {role} --ignored --nocapture");
-    command.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
+    command.arg("-c").arg(script).arg(env::current_exe().unwrap());
     command.stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -250,6 +274,35 @@ fn with_more_peers_than_descriptors_those_inside_are_served_and_others_follow_wh
 }
 
 #[test]
+fn many_listeners_that_pause_at_once_cost_little_and_all_go_on() {
+    let _turn = alone();
+    within(PATIENCE, || {
+        let server = Server::start_at(50, 100);
+        let mut inside = Vec::new();
+        while server.says("paused") == 0 {
+            let waits = TcpStream::connect(raw::address(&server.at)).unwrap();
+            if is_greeted(&waits) {
+                inside.push(Peer::new(waits).shake_hands("DEALER"));
+            }
+        }
+        assert!(inside.len() < 50, "the limit was not reached");
+        let connect = |at| TcpStream::connect(raw::address(at)).unwrap();
+        let waiting: Vec<TcpStream> = server.elsewhere.iter().map(connect).collect();
+        eventually("all of them pause", || server.says("paused") == 50);
+        let load = server.load(Duration::from_secs(1));
+        assert!(load < 5.0, "{load} % of a core while it is full");
+        for peer in &mut inside {
+            peer.send(&[b"hello"]);
+            assert_eq!(peer.single(), b"hello");
+        }
+        drop((inside, waiting));
+        server.elsewhere.iter().for_each(|at| drop(Server::newcomer(at)));
+        server.assert_serves_a_newcomer();
+        eventually("the end of each pause is told", || server.says("resumed") == server.says("paused"));
+    });
+}
+
+#[test]
 fn a_connection_that_says_nothing_takes_little_memory() {
     let _turn = alone();
     within(PATIENCE, || {
@@ -278,7 +331,7 @@ fn nothing_panics_without_descriptors() {
     let at = pull.bind("tcp://127.0.0.1:0").unwrap();
     let push = context.socket::<Push>().reconnect_interval(Duration::from_millis(20)).build().unwrap();
     let monitor = push.monitor();
-    let file = std::env::temp_dir().join(format!("ferromq-running-out-{}", std::process::id()));
+    let file = env::temp_dir().join(format!("ferromq-running-out-{}", std::process::id()));
     let path = format!("ipc://{}", file.display());
 
     let mut hoard = hoard();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::books::Record;
 use super::world::{
     App, CONNECT_TIMEOUT, Family, HANDSHAKE_TIMEOUT, RECONNECT_MAX, TOPICS, Traits, World, topic_of,
 };
@@ -431,7 +432,9 @@ impl Run {
     fn await_heartbeats(&mut self) {
         self.world.watch();
         for _ in 0..MOMENTS {
-            if self.world.books.connections().all(|(_, record)| record.load == [0; 2]) {
+            let moving =
+                |record: &Record| record.open == [true; 2] && !record.spoiled && record.load != [0; 2];
+            if !self.world.books.connections().any(|(_, record)| moving(record)) {
                 return;
             }
             self.world.pass(MOMENT);

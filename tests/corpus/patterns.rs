@@ -29,7 +29,8 @@ fn subscriptions() -> Vec<Row> {
             .delivers(&[&ended]),
         row(78, "CANCEL of nothing, and twice", &twice, Accept)
             .delivers(&[b"\x0178: B"])
-            .delivers(&[b"\x0078: B"]),
+            .delivers(&[b"\x0078: B"])
+            .libzmq("tells also of the end of what nobody had"),
         row(79, "an empty message", b"\x00\x00", Accept).delivers(&[b""]),
         row(79, "old subscription to all, and its end", b"\x00\x01\x01\x00\x01\x00", Accept)
             .delivers(&[b"\x01"])

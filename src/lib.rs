@@ -58,7 +58,7 @@
 //! A message has a [greatest size](Builder::max_message_size), a handshake a [longest time](Builder::handshake_timeout),
 //! connections have a greatest number, in all and from one address, and silent ones give way to those who speak; memory
 //! follows the bytes that came, never a declared length. Queues are limited in messages, not in bytes. The [guide] has a
-//! table of all [limits](guide#limits).
+//! table of all [limits](guide#limits). What else strangers can and cannot do is said under [security].
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(unnameable_types)]
@@ -84,6 +84,7 @@ mod pipe;
 mod poller;
 mod proxy;
 mod random;
+pub mod security;
 mod session;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sim;

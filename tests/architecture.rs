@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "sim",
     "fuzzing",
     "guide",
+    "security",
 ];
 /// The modules that decide and never act: bytes, messages and the time are their arguments.
 const PURE: [&str; 7] = ["slots", "message", "zmtp", "pipe", "pattern", "peer", "session"];

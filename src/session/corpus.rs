@@ -112,6 +112,10 @@ impl Meeting {
         let held = session.rest.capacity() + session.connection.memory() + outgoing.control.capacity();
         let most = FIRST_STEP + 2 * self.said + PART * self.said / SMALLEST_PART;
         assert!(held <= most, "{held} octets are held, and {} have come", self.said);
+        assert!(
+            session.peer().is_some() || held <= HANDSHAKE_MEMORY,
+            "{held} octets are held in the handshake"
+        );
     }
 
     /// What it has heard beside the greeting and READY.
@@ -241,6 +245,8 @@ const MARK: usize = 100;
 const GREETING: usize = 64;
 /// Octets that are more than any handshake.
 const INTERESTING: usize = 10_000;
+/// What the documentation promises until a peer is let in.
+const HANDSHAKE_MEMORY: usize = 20 << 10;
 /// What a large body begins with, and some words to be said.
 const FIRST_STEP: usize = 65 * 1024;
 /// What a part takes beside its octets: its place in a list that doubles.

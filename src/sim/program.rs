@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::books::Record;
 use super::world::{
     App, CONNECT_TIMEOUT, Family, HANDSHAKE_TIMEOUT, RECONNECT_MAX, TOPICS, Traits, World, topic_of,
 };
@@ -428,23 +427,9 @@ impl Run {
         self.world.pass(LINGER + Duration::from_secs(1));
     }
 
-    /// Heartbeats are sent at any time. What is on its way has a moment to arrive.
-    fn await_heartbeats(&mut self) {
-        self.world.watch();
-        for _ in 0..MOMENTS {
-            let moving =
-                |record: &Record| record.open == [true; 2] && !record.spoiled && record.load != [0; 2];
-            if !self.world.books.connections().any(|(_, record)| moving(record)) {
-                return;
-            }
-            self.world.pass(MOMENT);
-            self.world.watch();
-        }
-    }
-
     /// All that can be delivered is.
     pub(super) fn check_rest(&mut self) {
-        self.await_heartbeats();
+        self.world.watch();
         for app in self.live() {
             let peers = self.peers_of(app);
             let App { kind, socket: Some(socket), .. } = &self.world.apps[app] else { continue };
@@ -625,9 +610,6 @@ const APPS: usize = 16;
 const PROCESSES: usize = 8;
 const SIZES: [usize; 16] = [30, 30, 30, 30, 40, 40, 71, 71, 100, 150, 255, 300, 300, 1_000, 5_000, 20_000];
 const LINGER: Duration = Duration::from_secs(3);
-/// How many moments a heartbeat may take to arrive, and how long one is.
-const MOMENTS: usize = 100;
-const MOMENT: Duration = Duration::from_millis(5);
 /// By then everything that was torn is mended: the longest pauses, and what may have to time out before them.
 const PATIENCE: Duration = Duration::from_millis(
     2 * (HANDSHAKE_TIMEOUT.as_millis() + CONNECT_TIMEOUT.as_millis()) as u64

@@ -72,6 +72,33 @@ fn no_case_is_left_out() {
     assert!(missing.is_empty(), "{missing:?} are tried nowhere");
 }
 
+/// The documentation says where we differ from libzmq, and the table says the same.
+#[test]
+fn the_documentation_lists_where_libzmq_differs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/security.rs");
+    let text = fs::read_to_string(path).unwrap();
+    let behind = text.split(" | here | libzmq |\n//! |---|---|---|\n").nth(1).expect("the list has its head");
+    let listed: Vec<&str> = behind.lines().take_while(|line| line.starts_with("//! |")).collect();
+    let rows = corpus::rows();
+    let differing = rows.iter().filter_map(|row| row.libzmq.map(|libzmq| listing(row, libzmq)));
+    let expected: Vec<String> = differing.collect();
+    assert!(listed == expected, "the list in src/security.rs is to be:\n{}\n", expected.join("\n"));
+}
+
+fn listing(row: &Row, libzmq: &str) -> String {
+    let to = if row.socket == "PULL" { String::new() } else { format!(", to {}", row.socket) };
+    let here = match row.reaction {
+        Reaction::Close(_) => "ends the connection",
+        Reaction::Ignore => "ignores it",
+        Reaction::Accept => "takes it",
+        Reaction::Wait => "waits for more",
+        Reaction::Timeout => "ends the connection when the time for the handshake is over",
+        Reaction::Lapse(_) => "waits for as long as it says",
+        Reaction::Gone => "does nothing",
+    };
+    format!("//! | {}{to} | {here} | {libzmq} |", row.name)
+}
+
 /// What the victim of a row is like. Where its time for the handshake matters it is short; else so long that nothing
 /// happens because of it.
 fn plan_of(row: &Row) -> Plan {

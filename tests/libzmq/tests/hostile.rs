@@ -199,7 +199,7 @@ fn is_as_ours(row: &Row, seen: &Seen) -> bool {
 /// Strangers at a time.
 const CROWD: usize = 32;
 /// What happens does so within this time.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What a timer of libzmq may be early.
 const TICK: Duration = Duration::from_millis(2);
 /// The time for a handshake.

@@ -9,6 +9,13 @@ pub(super) struct Name {
     pub(super) serial: u32,
 }
 
+impl Name {
+    /// A part that names a message, for an answer to it.
+    pub(super) fn to_part(self) -> Bytes {
+        [&self.sender.to_be_bytes()[..], &self.serial.to_be_bytes()].concat().into()
+    }
+}
+
 /// The body of a message: a head, and filler up to the size.
 pub(super) fn make(name: Name, size: usize) -> Bytes {
     let filler = size.saturating_sub(HEAD);

@@ -40,7 +40,8 @@ pub(super) struct Record {
     pub(super) ends: [Option<usize>; 2],
     pub(super) ways: [Way; 2],
     pub(super) spoiled: bool,
-    /// Octets from each side that were not read.
+    /// How many octets from each side were read, and how many were not.
+    pub(super) read: [usize; 2],
     pub(super) load: [usize; 2],
     /// Which ends are still there.
     pub(super) open: [bool; 2],
@@ -96,7 +97,8 @@ impl Books {
             let ends = find(&view);
             record.ends[0] = record.ends[0].or(ends[0]);
             record.ends[1] = record.ends[1].or(ends[1].filter(|_| view.reached));
-            (record.spoiled, record.open, record.load) = (view.spoiled, view.open, view.load);
+            (record.spoiled, record.open) = (view.spoiled, view.open);
+            (record.read, record.load) = (view.read, view.load);
             for side in [0, 1] {
                 let octets = internet.sent(number, side, self.connections[number].ways[side].scanned);
                 self.write(number, side, &octets);

@@ -60,7 +60,7 @@ fn pipeline() -> (Run, Vec<usize>) {
 }
 
 #[test]
-#[should_panic(expected = "octets lie unread")]
+#[should_panic(expected = "lost between")]
 fn what_does_not_arrive_is_found() {
     let (mut run, senders) = pipeline();
     for a in 0..run.world.processes.len() {

@@ -58,6 +58,8 @@ pub(super) struct App {
     pub(super) topics: Vec<&'static str>,
     /// A REQ that waits for an answer.
     pub(super) asks: bool,
+    /// What it has sent last, which is what a REQ has asked.
+    question: Option<Name>,
     receiving: Option<Task<Result<Message, RecvError>>>,
     sending: Option<(Name, Task<Result<(), SendError>>)>,
     closing: Option<Task<Closed>>,
@@ -218,6 +220,7 @@ impl World {
             ways: 0,
             topics: Vec::new(),
             asks: false,
+            question: None,
             receiving: None,
             sending: None,
             closing: None,
@@ -350,24 +353,27 @@ impl World {
             }
         };
         app.asks = false;
-        let front = message.first().to_vec();
-        self.receive(number, &message);
+        let front = Bytes::copy_from_slice(message.first());
+        let question = self.receive(number, &message);
+        let mut answer: Vec<Bytes> = question.into_iter().map(Name::to_part).collect();
         match self.apps[number].kind {
-            SocketType::Rep => _ = self.offer(number, 30, &[]),
+            SocketType::Rep => _ = self.offer(number, 30, &answer),
             SocketType::Router => {
-                let front = Bytes::from(front);
-                if !self.apps[number].names.contains(&front) {
+                // What a REQ has not asked for it would take for the answer.
+                let asks = |name: Name| self.apps[usize::from(name.sender)].kind == SocketType::Req;
+                if question.is_some_and(|name| !asks(name)) && !self.apps[number].names.contains(&front) {
                     self.apps[number].names.push(front.clone());
                 }
-                self.offer(number, 30, &[front, Bytes::new()]);
+                answer.splice(0..0, [front, Bytes::new()]);
+                self.offer(number, 30, &answer);
             }
             _ => {}
         }
         true
     }
 
-    /// An application has received a message.
-    fn receive(&mut self, number: usize, message: &Message) {
+    /// An application has received a message. Returns which one, if that can be told.
+    fn receive(&mut self, number: usize, message: &Message) -> Option<Name> {
         self.watch();
         let app = &self.apps[number];
         let parts: Vec<&[u8]> = message.parts().collect();
@@ -375,21 +381,23 @@ impl World {
         let whole = name.filter(|name| match app.kind {
             SocketType::Pull | SocketType::Pair => {
                 let sender = self.apps.get(usize::from(name.sender));
-                sender.is_some_and(|sender| {
-                    parts[..parts.len() - 1].iter().eq(sender
-                        .front(*name)
-                        .iter()
-                        .map(|part| &part[..])
-                        .collect::<Vec<_>>()
-                        .iter())
-                })
+                sender.is_some_and(|sender| parts[..parts.len() - 1] == sender.front(*name))
             }
+            SocketType::Req => {
+                let question = app.question.map(Name::to_part);
+                parts.len() == 2 && question.is_some_and(|question| question == parts[0])
+            }
+            SocketType::Dealer => match &parts[..] {
+                [_, question, _] => question.starts_with(&(number as u16).to_be_bytes()),
+                _ => true,
+            },
             _ => true,
         });
         match whole {
             Some(name) => self.books.receive(name, number, app.is_gapless()),
             None => self.books.receive_garbled(number),
         }
+        whole
     }
 
     /// Has an application send one more message, if there is room for it. True if it was accepted.
@@ -428,6 +436,7 @@ impl World {
         let Err(error) = result else {
             let app = &mut self.apps[number];
             app.asks = app.kind == SocketType::Req;
+            app.question = Some(name);
             self.books.accept(name);
             return true;
         };

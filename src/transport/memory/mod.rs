@@ -71,7 +71,8 @@ pub(crate) struct View {
     pub(crate) reached: bool,
     /// Which ends have not been closed.
     pub(crate) open: [bool; 2],
-    /// Octets from each side that were not read.
+    /// How many octets from each side were read, and how many were not.
+    pub(crate) read: [usize; 2],
     pub(crate) load: [usize; 2],
     /// What comes from a side need not be what was sent.
     pub(crate) spoiled: bool,
@@ -188,6 +189,7 @@ impl Internet {
             addrs: connection.addrs,
             reached: matches!(connection.stage, Stage::Answered(_, true) | Stage::Made),
             open: connection.open,
+            read: connection.ways.each_ref().map(|way| way.read),
             load: connection.ways.each_ref().map(Way::load),
             spoiled: connection.spoiled,
         }

@@ -12,6 +12,8 @@ use crate::random::Rng;
 pub(super) struct Way {
     /// All that was written, as it was before anything befell it.
     pub(super) sent: Vec<u8>,
+    /// How many octets were read.
+    pub(super) read: usize,
     /// What is on its way, in order, and when each piece is there.
     transit: VecDeque<(Instant, Piece)>,
     /// What can be read.
@@ -60,6 +62,7 @@ impl Way {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             sent: Vec::new(),
+            read: 0,
             transit: VecDeque::new(),
             arrived: VecDeque::new(),
             end: None,
@@ -135,6 +138,7 @@ impl Way {
             // Whatever is there is read, as far as there is room: a short read says that this was all.
             let len = buffer.len().min(self.arrived.len());
             buffer.iter_mut().zip(self.arrived.drain(..len)).for_each(|(to, octet)| *to = octet);
+            self.read += len;
             return Ok(len);
         }
         match self.end {

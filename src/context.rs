@@ -23,6 +23,25 @@ use crate::lock::lock;
 /// what dropped sockets still had to send is sent, or their linger time is over. If it is dropped by a [`Waker`] which
 /// the library calls, a thread of its own waits for that instead, and the end of the program cuts it short.
 ///
+/// # Forks
+///
+/// A context belongs to the process that made it. A child forked from that has a copy of its memory, and none of its
+/// threads; the connections stay those of the parent. In the child every call that would have to use them, or to wait for
+/// somebody, fails at once with an error named `Forked`, such as [`RecvError::Forked`](crate::RecvError::Forked);
+/// `close` returns nothing, for the messages are the parent's; and dropping context, sockets and all else frees nothing and
+/// leaves the parent alone. The child may make a context of its own.
+///
+/// What no library can help, or not for nothing:
+///
+/// - A `send` in the child that only adds to what waits already, for its turn or for a connection, succeeds, and the
+///   message goes nowhere. The first that would be written fails, and so do all calls after it.
+/// - What had come and was not received before the fork can be received by both.
+/// - The child holds the descriptors of the parent until it ends or runs another program, for which they are closed.
+///   Until then a connection that the parent closes does not end for its peer, and an address that the parent has left is
+///   not free.
+/// - Where another thread was in the middle of using a socket at the fork, [`stats`](crate::Socket::stats) and its like
+///   may hang in the child. A [`Waker`] that the library calls must not fork, unless the child runs another program.
+///
 /// [`Waker`]: std::task::Waker
 ///
 /// ```
@@ -103,6 +122,9 @@ impl Context {
     /// these have left then is given up, whatever their [linger](crate::Builder::linger) time, and written to the log. A
     /// [`close_async`](crate::Socket::close_async) that somebody still waits for goes on.
     pub fn close(&self, timeout: Duration) -> Closed {
+        if self.0.is_forked() {
+            return Closed::default();
+        }
         let deadline = clock::now().checked_add(timeout);
         let members = lock(&self.0.members).take().unwrap_or_default();
         let mut open: Vec<Arc<dyn Member>> = members.iter().filter_map(Weak::upgrade).collect();
@@ -144,6 +166,11 @@ impl Context {
         }))
     }
 
+    /// Whether this process is a fork of the one that made the context.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.0.is_forked()
+    }
+
     /// The reactor for a new socket: each in turn.
     pub(crate) fn engine(&self) -> Engine {
         let next = self.0.next.fetch_add(1, Ordering::Relaxed);
@@ -173,8 +200,19 @@ impl std::fmt::Debug for Context {
     }
 }
 
+impl Inner {
+    /// Whether this process is a fork of the one that made the context.
+    fn is_forked(&self) -> bool {
+        self.reactors.iter().any(|reactor| reactor.handle().is_forked())
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.is_forked() {
+            // The threads are not here, and what they hold can be neither ended nor freed.
+            return std::mem::forget((std::mem::take(&mut self.reactors), self.hub.clone()));
+        }
         self.hub.close();
         let reactors = std::mem::take(&mut self.reactors);
         if !reactors.iter().any(|reactor| reactor.handle().is_driven_here()) {

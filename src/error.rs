@@ -78,6 +78,9 @@ pub enum Refusal {
     /// The socket was closed before or during the call.
     #[error("the socket is closed: send on another one")]
     Closed,
+    /// The process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
 }
 
 /// Why no message was received.
@@ -99,6 +102,54 @@ pub enum RecvError {
     /// The socket was closed before or during the call.
     #[error("the socket is closed: receive on another one")]
     Closed,
+    /// The process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
+}
+
+/// Why a wait has ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmet {
+    /// Its time is over.
+    TimedOut,
+    /// It would never end: who should bring it about is in the process that this one was forked from.
+    Forked,
+}
+
+impl From<Unmet> for Refusal {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::TimedOut => Self::TimedOut,
+            Unmet::Forked => Self::Forked,
+        }
+    }
+}
+
+impl From<Unmet> for RecvError {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::TimedOut => Self::TimedOut,
+            Unmet::Forked => Self::Forked,
+        }
+    }
+}
+
+impl From<Unmet> for WaitError {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::TimedOut => Self::TimedOut,
+            Unmet::Forked => Self::Forked,
+        }
+    }
+}
+
+impl From<Unmet> for MonitorError {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::TimedOut => Self::TimedOut,
+            Unmet::Forked => Self::Forked,
+        }
+    }
 }
 
 /// Why a request has no answer.
@@ -142,6 +193,9 @@ pub enum SubscribeError {
     /// The socket is closed.
     #[error("the socket is closed: subscribe with another one")]
     Closed,
+    /// The process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
 }
 
 /// Why a wait for peers ended without them.
@@ -156,6 +210,9 @@ pub enum WaitError {
     /// The socket was closed before or during the call.
     #[error("the socket is closed: wait on another one")]
     Closed,
+    /// The process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
 }
 
 /// Why a monitor has no event.
@@ -171,6 +228,9 @@ pub enum MonitorError {
     /// The socket and all its connections are closed, and every event has been told.
     #[error("the socket is closed, and all its events are told")]
     Closed,
+    /// The process is a fork of the one that the socket of the monitor belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
 }
 
 /// Why a socket does not want a peer; told by [`Event::HandshakeFailed`](crate::Event::HandshakeFailed).
@@ -211,6 +271,11 @@ pub enum PollerError {
     /// A future cannot wait for file descriptors.
     #[error("a future waits for sockets only: remove the file descriptors and have the executor watch them")]
     Blocking,
+    /// The process is a fork of the one that the poller, or a socket in it, belongs to.
+    #[error(
+        "what is waited for belongs to the process that this one was forked from: make a new poller and a new context"
+    )]
+    Forked,
     /// The machine's: the system cannot watch a file descriptor, or has none left for that.
     #[error("cannot watch a file descriptor: {0}")]
     System(#[from] io::Error),
@@ -262,6 +327,9 @@ pub enum BindError {
     /// The caller's: the socket is closed.
     #[error("the socket is closed: bind another one")]
     Closed,
+    /// The caller's: the process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
     /// The network's, mostly: the name service has no address for the host.
     #[error("cannot bind to {endpoint}, for its host is not found: {source}")]
     Resolve {
@@ -296,6 +364,9 @@ pub enum ConnectError {
     /// The socket is closed.
     #[error("the socket is closed: connect another one")]
     Closed,
+    /// The process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from: make a new context")]
+    Forked,
     /// A PAIR socket has its one peer already.
     #[error("the socket has its one peer already: disconnect that one, or use another socket")]
     Occupied,
@@ -322,6 +393,9 @@ pub enum DetachError {
     /// The socket is closed, and with it all it was bound or connected to.
     #[error("the socket is closed, and detached from everything")]
     Closed,
+    /// The process is a fork of the one that the socket belongs to.
+    #[error("the socket belongs to the process that this one was forked from, which stays attached")]
+    Forked,
 }
 
 /// Why a socket was not built.
@@ -334,6 +408,9 @@ pub enum BuildError {
     /// The context is closed.
     #[error("the context is closed: build the socket on another one")]
     Closed,
+    /// The process is a fork of the one that the context belongs to.
+    #[error("the context belongs to the process that this one was forked from: make a new context")]
+    Forked,
 }
 
 /// Why a context was not built.

@@ -85,7 +85,8 @@
 //!
 //! What had come from a lost peer can still be received. A message of several parts arrives whole or not at all.
 //!
-//! [`Socket::close`] waits for what is unsent, and hands back what could not be sent in time. A socket that is dropped
+//! [`Socket::close`] waits for what is unsent, hands back what could not be sent in time, and says for each endpoint what
+//! became of its messages. A socket that is dropped
 //! goes on sending in the background for its [`linger`](Builder::linger) time, 30 s by default, and the last handle of a
 //! [`Context`] waits for that. What was received and not taken is dropped with the socket.
 //!

@@ -78,6 +78,7 @@ mod lock;
 mod message;
 mod monitor;
 mod options;
+mod owner;
 mod pattern;
 mod peer;
 mod pipe;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::clock;
 use crate::context::{Attendance, Engine, left_behind};
-use crate::error::{ProxyError, RecvError, Refusal};
+use crate::error::{ProxyError, RecvError, Refusal, Unmet};
 use crate::lock::lock;
 use crate::message::Message;
 use crate::socket::{Closing, End, Receives, Receiving, Room, Sends, Socket};
@@ -129,10 +129,11 @@ impl<'a> Proxy<'a> {
         let mut running = Running { closing: self.closing(), proxy: self };
         loop {
             match engine.block_on(&mut running, None) {
-                Some(Step::Ended(result)) => return result,
+                Ok(Step::Ended(result)) => return result,
+                Err(Unmet::Forked) => return Err(FORKED),
                 // There is more to do; but others live on this reactor, too, and so do the sockets themselves.
-                Some(Step::Busy) | None => {
-                    engine.block_on(std::future::pending::<()>(), Some(clock::now()));
+                Ok(Step::Busy) | Err(Unmet::TimedOut) => {
+                    let _never = engine.block_on(std::future::pending::<()>(), Some(clock::now()));
                 }
             }
         }
@@ -493,11 +494,17 @@ impl Future for Attended<'_, '_> {
             Poll::Pending => {}
         }
         if this.attendances.is_empty() {
+            if this.running.proxy.to_back.from.engine().is_forked() {
+                return Poll::Ready(Err(FORKED));
+            }
             this.attendances = this.running.proxy.attend(None);
         }
         Poll::Pending
     }
 }
+
+/// The sockets belong to another process.
+const FORKED: ProxyError = ProxyError::Receive(RecvError::Forked);
 
 /// Messages, and bytes, that one direction passes on before the other one and the reactor have their turn: as many as
 /// are worth a system call to send them, and few enough to take less than a millisecond.

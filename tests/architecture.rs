@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the crate. Each may name itself and those before it; `lib.rs` may name all.
 const ORDER: &[&str] = &[
     "lock",
+    "owner",
     "slots",
     "message",
     "endpoint",

@@ -12,33 +12,34 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::behind;
 use super::duty::{Ask, Look, Nap, Next, Roster};
-use super::parker::{Parker, interrupt};
+use super::parker::Parker;
 use super::reactor::Turn;
 use crate::clock;
+use crate::error::Unmet;
 use crate::lock::lock;
 
 impl Shared {
-    /// Runs a future to its end on the calling thread, which meanwhile runs the reactor or sleeps; `None` when the
-    /// deadline passes first.
+    /// Runs a future to its end on the calling thread, which meanwhile runs the reactor or sleeps, or until
+    /// the deadline passes.
     ///
     /// This is how every blocking call waits, so that it waits for the same things as its `async` twin.
     pub(crate) fn block_on<F: Future + Unpin>(
         self: &Arc<Self>,
         future: F,
         deadline: Option<Instant>,
-    ) -> Option<F::Output> {
+    ) -> Result<F::Output, Unmet> {
         // Help before you wait: what this thread has sent must not lie about while it sleeps.
         behind::flush();
         self.poll_to_end(future, |parker| self.wait(parker, deadline))
     }
 
-    /// Runs a future to its end on the calling thread, which meanwhile sleeps and never runs the reactor; `None` when the
-    /// deadline passes first.
+    /// Runs a future to its end on the calling thread, which meanwhile sleeps and never runs the reactor, or
+    /// until the deadline passes.
     pub(crate) fn sleep_on<F: Future + Unpin>(
         &self,
         future: F,
         deadline: Option<Instant>,
-    ) -> Option<F::Output> {
+    ) -> Result<F::Output, Unmet> {
         self.poll_to_end(future, |parker| {
             while !parker.is_woken() {
                 if is_past(deadline) {
@@ -57,17 +58,20 @@ impl Shared {
         &self,
         mut future: F,
         wait: impl Fn(&Arc<Parker>) -> bool,
-    ) -> Option<F::Output> {
+    ) -> Result<F::Output, Unmet> {
         let parker = Parker::current(&self.poll);
         let waker = Waker::from(parker.clone());
         let mut context = Context::from_waker(&waker);
         loop {
             parker.reset();
             if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
-                return Some(output);
+                return Ok(output);
+            }
+            if self.owner.is_another() {
+                return Err(Unmet::Forked);
             }
             if self.is_driven_here() || !wait(&parker) {
-                return None;
+                return Err(Unmet::TimedOut);
             }
         }
     }
@@ -78,7 +82,7 @@ impl Shared {
             let answer = lock(&self.roster).ask(parker);
             match answer {
                 Ask::Granted(turn) => return self.drive(turn, parker, deadline),
-                Ask::Queued { interrupt: true } => interrupt(&self.poll),
+                Ask::Queued { interrupt: true } => self.poll.interrupt(),
                 Ask::Queued { interrupt: false } => {}
             }
             parker.park(deadline);
@@ -189,7 +193,7 @@ impl Shared {
             Next::Nobody => {}
             Next::Caller(parker) => parker.unpark(),
             Next::IoThread => self.unpark_io_thread(),
-            Next::Driver => interrupt(&self.poll),
+            Next::Driver => self.poll.interrupt(),
         }
     }
 }

@@ -38,13 +38,14 @@ use mio::{Interest, Registry};
 
 use self::duty::Roster;
 use self::linger::{Gate, Lingering};
-use self::parker::Parker;
+use self::parker::{Interrupter, Parker};
 use self::reactor::Turn;
 use self::resolver::Resolver;
 use crate::endpoint::Endpoint;
-use crate::error::BindError;
+use crate::error::{BindError, Unmet};
 use crate::lock::lock;
 use crate::options::Options;
+use crate::owner::Owner;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Ticket, Waiters, Wakes};
 use crate::random;
@@ -110,7 +111,8 @@ impl Handle {
     pub(crate) fn forget_now(&self, key: Key, ending: Ending) {
         let done = Arc::new(Done::default());
         self.0.command(Command::Forget(key, self.lingering(ending), Some(done.clone())));
-        self.block_on(Wait { done, ticket: Ticket::default() }, None);
+        // In a waker, which must not wait, it is done soon.
+        let _now_or_soon = self.block_on(Wait { done, ticket: Ticket::default() }, None);
     }
 
     /// What ends gracefully lingers from now on.
@@ -118,12 +120,23 @@ impl Handle {
         (ending == Ending::Graceful).then(|| self.0.linger_guard())
     }
 
-    /// Runs a future to its end on the calling thread; `None` when the deadline passes first.
+    /// Whether this process is a fork of the one of the reactor: see [`Owner::is_another`].
+    pub(crate) fn is_forked(&self) -> bool {
+        self.0.owner.is_another()
+    }
+
+    /// Whether that is known.
+    #[inline]
+    pub(crate) fn is_known_forked(&self) -> bool {
+        self.0.owner.is_known_another()
+    }
+
+    /// Runs a future to its end on the calling thread, or until the deadline passes.
     pub(crate) fn block_on<F: Future + Unpin>(
         &self,
         future: F,
         deadline: Option<Instant>,
-    ) -> Option<F::Output> {
+    ) -> Result<F::Output, Unmet> {
         self.0.block_on(future, deadline)
     }
 
@@ -132,7 +145,7 @@ impl Handle {
         &self,
         future: F,
         deadline: Option<Instant>,
-    ) -> Option<F::Output> {
+    ) -> Result<F::Output, Unmet> {
         self.0.sleep_on(future, deadline)
     }
 
@@ -172,7 +185,7 @@ impl Handle {
     /// Waits until nothing lingers; false when the deadline passes first. Where waiting would hold up what is waited for
     /// it does not wait: see [`Handle::is_driven_here`].
     pub(crate) fn wait_lingering(&self, deadline: Option<Instant>) -> bool {
-        self.block_on(self.0.gate.wait(), deadline).is_some()
+        self.block_on(self.0.gate.wait(), deadline).is_ok()
     }
 
     /// Tells whether anything of the reactor is left.
@@ -211,7 +224,7 @@ impl Drop for Reactor {
     fn drop(&mut self) {
         let shared = &self.handle.0;
         lock(&shared.roster).stop();
-        parker::interrupt(&shared.poll);
+        shared.poll.interrupt();
         shared.unpark_io_thread();
         let other = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id());
         if let Some(thread) = other {
@@ -228,9 +241,10 @@ impl Drop for Reactor {
 /// What all threads that have to do with a reactor share.
 pub(crate) struct Shared {
     roster: Mutex<Roster<Box<Turn>, Parker>>,
-    poll: Arc<mio::Waker>,
+    poll: Arc<Interrupter>,
     network: Network,
     registry: Arc<Registry>,
+    owner: Owner,
     io_thread: OnceLock<Thread>,
     commands: Mutex<Vec<Command>>,
     /// Whether there are commands; spares a turn the lock.
@@ -273,7 +287,7 @@ pub(crate) enum Command {
 impl Shared {
     fn new(network: Network) -> io::Result<Arc<Self>> {
         let poll = mio::Poll::new()?;
-        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let waker = Arc::new(Interrupter::new(mio::Waker::new(poll.registry(), WAKE)?));
         let registry = Arc::new(poll.registry().try_clone()?);
         let turn = Turn::new(poll, registry.clone(), random::seed());
         Ok(Arc::new(Self {
@@ -281,6 +295,7 @@ impl Shared {
             poll: waker,
             network,
             registry,
+            owner: Owner::current(),
             io_thread: OnceLock::new(),
             commands: Mutex::default(),
             commanded: AtomicBool::new(false),

@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use crate::clock;
+use crate::owner::Owner;
 
 /// A thread that waits, either parked or in the poll; waking it works both ways.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(crate) struct Parker {
     thread: Thread,
     /// Interrupts the poll of the reactor that the thread may be running. Weak, so that a thread which once waited does
     /// not keep a descriptor of a reactor that is gone.
-    poll: Weak<mio::Waker>,
+    poll: Weak<Interrupter>,
     state: AtomicU8,
 }
 
@@ -31,7 +32,7 @@ thread_local! {
 
 impl Parker {
     /// A parker for the calling thread and the reactor behind `poll`.
-    pub(crate) fn current(poll: &Arc<mio::Waker>) -> Arc<Self> {
+    pub(crate) fn current(poll: &Arc<Interrupter>) -> Arc<Self> {
         let fresh = || {
             let poll = Arc::downgrade(poll);
             Arc::new(Self { thread: thread::current(), poll, state: AtomicU8::new(RUNNING) })
@@ -97,16 +98,34 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         match self.state.swap(WOKEN, Ordering::SeqCst) {
             PARKED => self.thread.unpark(),
-            POLLING => self.poll.upgrade().iter().for_each(|poll| interrupt(poll)),
+            POLLING => self.poll.upgrade().iter().for_each(|poll| poll.interrupt()),
             _ => {}
         }
     }
 }
 
-/// Interrupts a poll. It fails only when the system is out of memory for a single counter; the poll is then woken by
-/// the next event or deadline.
-pub(crate) fn interrupt(poll: &mio::Waker) {
-    if let Err(error) = poll.wake() {
-        log::error!("cannot interrupt the poll: {error}");
+/// Interrupts a poll.
+#[derive(Debug)]
+pub(crate) struct Interrupter {
+    waker: mio::Waker,
+    owner: Owner,
+}
+
+impl Interrupter {
+    pub(crate) fn new(waker: mio::Waker) -> Self {
+        Self { waker, owner: Owner::current() }
+    }
+
+    /// Interrupts the poll, unless it is that of another process, which is not to be disturbed.
+    ///
+    /// It fails only when the system is out of memory for a single counter; the poll is then woken by the next event or
+    /// deadline.
+    pub(crate) fn interrupt(&self) {
+        if self.owner.is_another() {
+            return;
+        }
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot interrupt the poll: {error}");
+        }
     }
 }

@@ -64,8 +64,11 @@ impl Wire {
 }
 
 impl Carrier for Wire {
+    /// The one way in which a caller's thread writes. Octets from a fork would end up amidst those of its parent.
     fn pump(&self) {
-        self.pump_after(|_| {});
+        if !self.shared.owner.is_another() {
+            self.pump_after(|_| {});
+        }
     }
 
     fn trim(&self) {

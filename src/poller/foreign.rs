@@ -13,6 +13,8 @@ use mio::{Events, Poll, Token};
 use super::{Entry, PollEvent, Poller, Source};
 use crate::clock;
 use crate::context::left_behind;
+use crate::error::PollerError;
+use crate::owner::Owner;
 use crate::slots::Id;
 use crate::socket::Interest;
 
@@ -37,7 +39,7 @@ pub(super) struct Foreign {
 impl Foreign {
     pub(super) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::from(Arc::new(Alarm(mio::Waker::new(poll.registry(), ALARM)?)));
+        let waker = Waker::from(Arc::new(Alarm(mio::Waker::new(poll.registry(), ALARM)?, Owner::current())));
         Ok(Self { poll, events: Events::with_capacity(EVENTS), waker, spent: Vec::new(), count: 0 })
     }
 
@@ -81,7 +83,8 @@ impl Poller<'_> {
         &mut self,
         events: &mut Vec<PollEvent>,
         deadline: Option<Instant>,
-    ) -> io::Result<()> {
+    ) -> Result<(), PollerError> {
+        self.check_owner()?;
         let Some(waker) = self.foreign.as_ref().map(|foreign| foreign.waker.clone()) else { return Ok(()) };
         let mut attendances = None;
         self.look(events, &waker);
@@ -162,10 +165,13 @@ fn of_mio(interest: Interest) -> mio::Interest {
 }
 
 /// Interrupts the poll when a socket may have become ready.
-struct Alarm(mio::Waker);
+struct Alarm(mio::Waker, Owner);
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
+        if self.1.is_another() {
+            return;
+        }
         if let Err(error) = self.0.wake() {
             log::error!("cannot interrupt the poll of a poller: {error}");
         }

@@ -15,7 +15,8 @@ use std::time::Duration;
 use self::bells::{Bell, Bells};
 use self::foreign::Foreign;
 use crate::context::{Attendance, Engine, left_behind};
-use crate::error::PollerError;
+use crate::error::{PollerError, Unmet};
+use crate::owner::Owner;
 use crate::slots::{Id, Slots};
 use crate::socket::{Interest, Kind, Ready, Socket, Watched, deadline};
 
@@ -76,6 +77,7 @@ pub struct Poller<'fd> {
     bells: Arc<Bells>,
     /// Made for the first descriptor.
     foreign: Option<Foreign>,
+    owner: Owner,
 }
 
 /// What is watched under one key.
@@ -123,6 +125,7 @@ impl<'fd> Poller<'fd> {
             due: Vec::new(),
             bells: Arc::default(),
             foreign: None,
+            owner: Owner::current(),
         }
     }
 
@@ -166,6 +169,7 @@ impl<'fd> Poller<'fd> {
         key: usize,
         interest: Interest,
     ) -> Result<(), PollerError> {
+        self.check_owner()?;
         let fd = foreign::raw(&lender);
         self.check_new(
             key,
@@ -195,6 +199,7 @@ impl<'fd> Poller<'fd> {
     ///
     /// When nothing has this key, or the system cannot watch a descriptor so.
     pub fn modify(&mut self, key: usize, interest: Interest) -> Result<(), PollerError> {
+        self.check_owner()?;
         let id = *self.keys.get(&key).ok_or(PollerError::UnknownKey(key))?;
         let Some(entry) = self.slots.get_mut(id) else { return Err(PollerError::UnknownKey(key)) };
         if let (Source::Fd { lender, .. }, Some(foreign)) = (&entry.source, &self.foreign) {
@@ -211,6 +216,7 @@ impl<'fd> Poller<'fd> {
     ///
     /// When nothing has this key.
     pub fn remove(&mut self, key: usize) -> Result<(), PollerError> {
+        self.check_owner()?;
         let id = self.keys.remove(&key).ok_or(PollerError::UnknownKey(key))?;
         match self.slots.remove(id).map(|entry| entry.source) {
             Some(Source::Socket { watched, .. }) => {
@@ -267,7 +273,11 @@ impl<'fd> Poller<'fd> {
         } else if let Some((engine, _)) = self.engines.first() {
             let engine = engine.clone();
             let waiting = Waiting { poller: self, events, driven: Some(&engine), attendances: None };
-            engine.block_on(waiting, deadline).transpose()?;
+            match engine.block_on(waiting, deadline) {
+                Ok(found) => _ = found?,
+                Err(Unmet::Forked) => return Err(PollerError::Forked),
+                Err(Unmet::TimedOut) => {}
+            }
         }
         Ok(events.len())
     }
@@ -297,6 +307,13 @@ impl<'fd> Poller<'fd> {
         }
     }
 
+    /// In a fork the poller watches nothing: its descriptors are watched by the parent, and that they were not any more
+    /// would be news to it.
+    fn check_owner(&self) -> Result<(), PollerError> {
+        let left = self.owner.is_another() || self.engines.iter().any(|(engine, _)| engine.is_forked());
+        if left { Err(PollerError::Forked) } else { Ok(()) }
+    }
+
     fn watches_fds(&self) -> bool {
         self.foreign.as_ref().is_some_and(|foreign| !foreign.is_empty())
     }
@@ -305,6 +322,8 @@ impl<'fd> Poller<'fd> {
     fn check_async(&self) -> Result<(), PollerError> {
         if self.is_empty() {
             Err(PollerError::Empty)
+        } else if self.engines.iter().any(|(engine, _)| engine.is_known_forked()) {
+            Err(PollerError::Forked)
         } else if self.watches_fds() {
             Err(PollerError::Blocking)
         } else {
@@ -381,7 +400,10 @@ impl Future for Waiting<'_, '_> {
             *attendances = None;
             return Poll::Ready(Ok(events.len()));
         }
-        attendances.get_or_insert_with(|| poller.attend(*driven));
+        if attendances.is_none() {
+            poller.check_owner()?;
+            *attendances = Some(poller.attend(*driven));
+        }
         if driven.is_none() {
             // Help before you wait: what this task has sent must not lie about while it sleeps.
             left_behind::flush();

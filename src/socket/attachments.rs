@@ -50,6 +50,9 @@ impl Attachment {
 impl Core {
     pub(crate) fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint, BindError> {
         endpoint.check_bind()?;
+        if self.is_forked() {
+            return Err(BindError::Forked);
+        }
         if !self.is_open() {
             return Err(BindError::Closed);
         }
@@ -86,6 +89,9 @@ impl Core {
 
     pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
         endpoint.check_connect()?;
+        if self.is_forked() {
+            return Err(ConnectError::Forked);
+        }
         let dead = self.lock().take_dead(endpoint);
         dead.into_iter().for_each(|key| self.forget(key, Ending::Abrupt, false));
         let (connected, wakes) = self.change(|state, wakes| {
@@ -148,6 +154,9 @@ impl Core {
 
     /// Undoes one bind or connect, and takes back what its peers have not got.
     fn detach(&self, endpoint: &Endpoint, of_kind: impl Fn(&Attachment) -> bool) -> Result<(), DetachError> {
+        if self.is_forked() {
+            return Err(DetachError::Forked);
+        }
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Err(DetachError::Closed);

@@ -44,6 +44,9 @@ impl<T: Kind> Builder<T> {
     /// When an option is out of its range, or the context is closed.
     pub fn build(self) -> Result<Socket<T>, BuildError> {
         self.options.check()?;
+        if self.context.is_forked() {
+            return Err(BuildError::Forked);
+        }
         let pattern = super::pattern(T::TYPE, &self.options);
         let core = Core::new((self.context.engine(), self.context.hub()), self.options, T::TYPE, pattern);
         let member: Arc<dyn Member> = core.clone();

@@ -7,10 +7,10 @@ use std::time::Instant;
 use super::core::Core;
 use super::ledger::{Ledger, place_of};
 use super::state::{Phase, State};
-use super::wait::Place;
+use super::wait::{Place, Wait};
 use crate::clock;
 use crate::context::{Member, Places};
-use crate::error::Closed;
+use crate::error::{Closed, Unmet};
 use crate::message::Message;
 use crate::peer::{Ending, Host};
 use crate::pipe::Wakes;
@@ -197,7 +197,7 @@ impl Member for Core {
 
     /// Waits until everything is written, then ends all connections and hands back what was not.
     fn finish_close(&self, deadline: Option<Instant>) -> Closed {
-        let drained = self.engine.block_on(Drain(Place::of_draining(self)), deadline).is_some();
+        let drained = self.engine.block_on(Drain(Place::of_draining(self)), deadline).is_ok();
         let ending = if drained { self.farewell() } else { Ending::Abrupt };
         let mut state = self.lock();
         state.phase = Phase::Ending;
@@ -208,7 +208,7 @@ impl Member for Core {
             self.forget(attachment.key, ending, true);
         }
         // Also of one that another thread is just about to disconnect or unbind.
-        self.engine.block_on(Detached(Place::of_draining(self)), None);
+        let _but_in_a_waker = self.engine.block_on(Detached(Place::of_draining(self)), None);
         let mut wakes = Wakes::default();
         let mut state = self.lock();
         let closed = state.close_account();
@@ -228,7 +228,8 @@ pub(super) struct Draining<'a> {
 
 impl<'a> Draining<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
-        Self { drain: core.begin_close().then(|| Drain(Place::of_draining(core))) }
+        let begun = !core.is_forked() && core.begin_close();
+        Self { drain: begun.then(|| Drain(Place::of_draining(core))) }
     }
 }
 
@@ -248,9 +249,15 @@ impl Future for Draining<'_> {
     }
 }
 
+impl Wait for Draining<'_> {
+    fn end(&mut self, _: Unmet) -> Closed {
+        Closed::default()
+    }
+}
+
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
-        if let Some(Drain(place)) = &self.drain {
+        if let Some(Drain(place)) = self.drain.as_ref().filter(|Drain(place)| !place.core.is_forked()) {
             place.core.linger();
         }
     }

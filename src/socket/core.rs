@@ -8,7 +8,7 @@ use super::state::{Locked, Phase, State};
 use super::stats::{PeerStats, Stats};
 use crate::context::{Engine, Hub, left_behind};
 use crate::error::{RecvError, Refusal};
-use crate::lock::lock;
+use crate::lock::{lock, try_lock};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pipe::{Ticket, Waiters, Wakes};
@@ -67,7 +67,7 @@ impl Core {
 
     #[inline]
     fn send_or(&self, message: &Message, full: impl FnOnce(&mut Waiters)) -> Result<(), Refusal> {
-        let mut state = self.lock();
+        let Some(mut state) = self.enter() else { return Err(Refusal::Forked) };
         let result = state.send(message);
         if result == Err(Refusal::Full) {
             full(&mut state.senders);
@@ -80,6 +80,11 @@ impl Core {
         }
         if let Some(wakes) = turn {
             wakes.wake();
+        }
+        // Who would have written it has noticed.
+        if pumped && self.engine.is_known_forked() {
+            self.leave_to_parent();
+            return Err(Refusal::Forked);
         }
         result
     }
@@ -109,7 +114,7 @@ impl Core {
     #[inline]
     fn recv_and(&self, tell: impl FnOnce(&mut Waiters, bool)) -> Result<Message, RecvError> {
         // One variable, from the queue to the caller, spares moving the message.
-        let mut state = self.lock();
+        let Some(mut state) = self.enter() else { return Err(RecvError::Forked) };
         let result = state.recv();
         let done = !matches!(result, Err(RecvError::Empty));
         tell(&mut state.receivers, done);
@@ -129,7 +134,7 @@ impl Core {
     /// Has the pattern do what only sockets of its type can be asked for.
     /// False if the socket is closed.
     pub(super) fn obey(&self, wish: Wish) -> bool {
-        let mut state = self.lock();
+        let Some(mut state) = self.enter() else { return false };
         if state.phase != Phase::Open {
             return false;
         }
@@ -145,6 +150,46 @@ impl Core {
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
         Locked(lock(&self.state))
+    }
+
+    /// As [`Core::lock`], for calls that a fork may make unawares: none if the lock is held by a thread that the fork
+    /// does not have.
+    #[inline]
+    pub(super) fn enter(&self) -> Option<Locked<'_>> {
+        match try_lock(&self.state) {
+            Some(state) => Some(Locked(state)),
+            None => self.wait_to_enter(),
+        }
+    }
+
+    #[cold]
+    fn wait_to_enter(&self) -> Option<Locked<'_>> {
+        // As a rule the lock is held for less time than it takes to ask who we are.
+        for _ in 0..SPINS {
+            std::hint::spin_loop();
+            if let Some(state) = try_lock(&self.state) {
+                return Some(Locked(state));
+            }
+        }
+        (!self.engine.is_forked()).then(|| self.lock())
+    }
+
+    /// This process has only a copy of the socket, with which it gets nowhere; it is told so from now on.
+    #[cold]
+    pub(super) fn leave_to_parent(&self) {
+        if let Some(mut state) = self.enter() {
+            state.phase = Phase::Forked;
+        }
+    }
+
+    /// Whether this process has only a copy of the socket. Asked when a call can do nothing but wait.
+    #[cold]
+    pub(super) fn is_forked(&self) -> bool {
+        let forked = self.engine.is_forked();
+        if forked {
+            self.leave_to_parent();
+        }
+        forked
     }
 
     /// Whether the socket still does what it is asked to.
@@ -210,3 +255,6 @@ impl Drop for Core {
         wakes.wake();
     }
 }
+
+/// How often a lock is tried before it is taken for one that may never be released.
+const SPINS: u32 = 100;

@@ -5,11 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::interest::Interest;
+use crate::owner::Owner;
 
 /// A stream from us to us, which holds one octet while it is raised.
 pub(super) struct Line {
     pub(super) reader: UnixStream,
     writer: UnixStream,
+    owner: Owner,
 }
 
 impl Line {
@@ -17,7 +19,7 @@ impl Line {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer, owner: Owner::current() })
     }
 }
 
@@ -38,7 +40,8 @@ impl Gauge {
     }
 
     pub(super) fn show(&mut self, ready: bool) {
-        if ready == self.raised {
+        // A fork shares the line, and is not to tell its parent how things are with itself.
+        if ready == self.raised || self.line.owner.is_another() {
             return;
         }
         let changed =

@@ -154,6 +154,10 @@ impl Host for Core {
     }
 
     fn flush(&self) {
+        // It may have been left behind before a fork, which has only a copy of it.
+        if self.engine.is_forked() {
+            return;
+        }
         let carriers = self.lock().pipes.take_dirty();
         carriers.iter().for_each(|carrier| carrier.pump());
     }

@@ -237,7 +237,7 @@ impl<T: Kind> Socket<T> {
     /// Returns the messages that could not be sent in time, and for each endpoint how many went out, came back or were
     /// thrown away meanwhile. What was received and not taken is dropped. Closing twice does nothing.
     pub fn close(&self, timeout: Duration) -> Closed {
-        if !self.core.begin_close() {
+        if self.core.is_forked() || !self.core.begin_close() {
             return Closed::default();
         }
         self.core.finish_close(deadline(Some(timeout)))
@@ -295,6 +295,9 @@ impl<T: Sends> Socket<T> {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         self.core.try_send(&message).map_err(|reason| {
+            if reason == Refusal::Full && self.core.is_forked() {
+                return SendError::new(message, Refusal::Forked);
+            }
             // Room is made by the reactor, so somebody must run it by the next try.
             self.core.engine.attend();
             SendError::new(message, reason)
@@ -335,11 +338,7 @@ impl<T: Sends> Socket<T> {
 
     #[cold]
     fn wait_to_send(&self, message: Message, timeout: Option<Duration>) -> Result<(), SendError> {
-        let mut sending = Sending::new(&self.core, message);
-        match self.core.engine.block_on(&mut sending, deadline(timeout)) {
-            Some(result) => result,
-            None => sending.give_up(Refusal::TimedOut),
-        }
+        self.core.block_on(Sending::new(&self.core, message), deadline(timeout))
     }
 }
 
@@ -362,6 +361,9 @@ impl<T: Receives> Socket<T> {
     pub fn try_recv(&self) -> Result<Message, RecvError> {
         let result = self.core.try_recv();
         if let Err(RecvError::Empty) = result {
+            if self.core.is_forked() {
+                return Err(RecvError::Forked);
+            }
             // Messages are read by the reactor, so somebody must run it by the next try.
             self.core.engine.attend();
         }
@@ -405,13 +407,16 @@ impl<T: Receives> Socket<T> {
 
     #[cold]
     fn wait_to_recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        let receiving = Receiving::new(&self.core);
-        self.core.engine.block_on(receiving, deadline(timeout)).unwrap_or(Err(RecvError::TimedOut))
+        self.core.block_on(Receiving::new(&self.core), deadline(timeout))
     }
 }
 
 impl<T: Kind> Drop for Socket<T> {
     fn drop(&mut self) {
+        if self.core.is_forked() {
+            // The parent's: see the documentation of `Context`. A last handle would end it.
+            return std::mem::forget((self.core.clone(), self.context.clone()));
+        }
         if self.core.begin_close() {
             self.core.linger();
         }

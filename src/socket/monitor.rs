@@ -81,6 +81,9 @@ impl Monitor {
     pub fn try_recv(&self) -> Result<Event, MonitorError> {
         let result = self.feed.take();
         if let Err(MonitorError::Empty) = result {
+            if self.engine.is_forked() {
+                return Err(MonitorError::Forked);
+            }
             // Things happen when the reactor is run, so somebody must run it by the next try.
             self.engine.attend();
         }
@@ -109,7 +112,7 @@ impl Monitor {
 
     fn recv_by(&self, deadline: Option<Instant>) -> Result<Event, MonitorError> {
         let hearing = Hearing { monitor: self, ticket: Ticket::default() };
-        self.engine.sleep_on(hearing, deadline).unwrap_or(Err(MonitorError::TimedOut))
+        self.engine.sleep_on(hearing, deadline).unwrap_or_else(|unmet| Err(unmet.into()))
     }
 }
 
@@ -153,6 +156,9 @@ impl Future for Hearing<'_> {
         let Self { monitor, ticket } = &mut *self;
         let result = monitor.feed.poll_take(ticket, context.waker());
         if result.is_pending() {
+            if monitor.engine.is_forked() {
+                return Poll::Ready(Err(MonitorError::Forked));
+            }
             monitor.engine.attend();
             // Help before you wait: what this thread or task has sent must not lie about while it sleeps.
             left_behind::flush();

@@ -10,6 +10,7 @@ use super::gauge::{Gauge, Line};
 use super::interest::Interest;
 use super::{Kind, Socket};
 use crate::context::Attendance;
+use crate::error::RecvError;
 
 /// A file descriptor that is readable exactly while its socket is ready, for `poll`, `epoll`, `kqueue` and every event
 /// loop above them; made by [`Socket::readiness`].
@@ -63,8 +64,12 @@ impl<T: Kind> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the system has no file descriptors left; it takes two.
+    /// When the system has no file descriptors left, of which it takes two; or when the process is a fork of the one that
+    /// the socket belongs to.
     pub fn readiness(&self, interest: Interest) -> io::Result<Readiness> {
+        if self.core.is_forked() {
+            return Err(io::Error::other(RecvError::Forked));
+        }
         let line = Arc::new(Line::new()?);
         // It is shown for the first time when the lock is released.
         self.core.lock().gauges.push(Gauge::new(line.clone(), interest));
@@ -89,7 +94,9 @@ impl Drop for Readiness {
     fn drop(&mut self) {
         // A socket that is gone was closed before, and has raised it for good.
         if let Some(core) = self.core.upgrade() {
-            core.lock().gauges.retain(|gauge| !gauge.is_of(&self.line));
+            if let Some(mut state) = core.enter() {
+                state.gauges.retain(|gauge| !gauge.is_of(&self.line));
+            }
         }
     }
 }
@@ -112,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::context::Context;
-    use crate::error::{RecvError, Refusal};
+    use crate::error::Refusal;
     use crate::message::Message;
     use crate::socket::{Dealer, Pair, Pull, Push, Receives, Rep, Req, Router, Sends};
 

@@ -85,11 +85,7 @@ impl Socket<Req> {
     /// When the request could not be sent, which gives the message back; or when the time is over, the peer that was
     /// asked is lost, or the socket is closed before there is an answer.
     pub fn request(&self, message: impl Into<Message>, timeout: Duration) -> Result<Message, RequestError> {
-        let mut asking = Asking::new(&self.core, message.into());
-        match self.core.engine.block_on(&mut asking, deadline(Some(timeout))) {
-            Some(result) => result,
-            None => asking.time_out(),
-        }
+        self.core.block_on(Asking::new(&self.core, message.into()), deadline(Some(timeout)))
     }
 
     /// Asks, and waits until there is an answer. Runs under any executor.

@@ -52,6 +52,8 @@ pub(super) enum Phase {
     Ending,
     /// Its connections are being ended.
     Closed,
+    /// This is the copy that a fork has of the socket of its parent.
+    Forked,
 }
 
 impl State {
@@ -77,7 +79,7 @@ impl State {
     #[inline]
     pub(super) fn send(&mut self, message: &Message) -> Result<(), Refusal> {
         if self.phase != Phase::Open {
-            return Err(Refusal::Closed);
+            return Err(if self.phase == Phase::Forked { Refusal::Forked } else { Refusal::Closed });
         }
         match self.pattern.send(&mut self.pipes, message)? {
             Sent::Message => self.pipes.stats.accepted += 1,
@@ -89,7 +91,7 @@ impl State {
     #[inline]
     pub(super) fn recv(&mut self) -> Result<Message, RecvError> {
         if self.phase != Phase::Open {
-            return Err(RecvError::Closed);
+            return Err(if self.phase == Phase::Forked { RecvError::Forked } else { RecvError::Closed });
         }
         self.pattern.recv(&mut self.pipes)
     }

@@ -2,16 +2,29 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::deadline;
 use super::pattern::Wish;
 use super::state::{Phase, State};
 use crate::context::{Attendance, left_behind};
-use crate::error::{RecvError, Refusal, RequestError, SendError, WaitError};
+use crate::error::{RecvError, Refusal, RequestError, SendError, Unmet, WaitError};
 use crate::message::Message;
 use crate::pipe::{Ticket, Waiters, Wakes};
+
+/// Waits for something that may not come about.
+pub(super) trait Wait: Future + Unpin {
+    /// Waits no longer, for this reason.
+    fn end(&mut self, unmet: Unmet) -> Self::Output;
+}
+
+impl Core {
+    /// Waits on the calling thread.
+    pub(super) fn block_on<W: Wait>(&self, mut wait: W, deadline: Option<Instant>) -> W::Output {
+        self.engine.block_on(&mut wait, deadline).unwrap_or_else(|unmet| wait.end(unmet))
+    }
+}
 
 /// Waits for room, for one message after the other.
 pub(crate) struct Room<'a>(Place<'a>);
@@ -48,7 +61,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Gives up and takes the message back.
-    pub(super) fn give_up(mut self, reason: Refusal) -> Result<(), SendError> {
+    fn give_up(&mut self, reason: Refusal) -> Result<(), SendError> {
         self.message.take().map_or(Ok(()), |message| Err(SendError::new(message, reason)))
     }
 
@@ -70,6 +83,12 @@ impl Future for Sending<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut().poll_send(context)
+    }
+}
+
+impl Wait for Sending<'_> {
+    fn end(&mut self, unmet: Unmet) -> Self::Output {
+        self.give_up(unmet.into())
     }
 }
 
@@ -100,10 +119,16 @@ impl Future for Receiving<'_> {
     }
 }
 
+impl Wait for Receiving<'_> {
+    fn end(&mut self, unmet: Unmet) -> Self::Output {
+        Err(unmet.into())
+    }
+}
+
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
         let mut wakes = Wakes::default();
-        let mut state = self.core.lock();
+        let Some(mut state) = self.core.enter() else { return };
         let left = state.receivers.leave(&mut self.ticket);
         if left.woken && state.pattern.can_recv() {
             // Woken for a message that it does not take: somebody else is to have it.
@@ -131,19 +156,14 @@ impl<'a> Asking<'a> {
     pub(super) fn new(core: &'a Core, message: Message) -> Self {
         Self { core, stage: Stage::Sending(Sending::new(core, message)) }
     }
+}
 
-    /// There is no more time.
-    pub(super) fn time_out(mut self) -> Result<Message, RequestError> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Sending(sending) => {
-                sending.give_up(Refusal::TimedOut)?;
-                Err(RecvError::TimedOut.into())
-            }
-            receiving => {
-                self.stage = receiving;
-                Err(RecvError::TimedOut.into())
-            }
+impl Wait for Asking<'_> {
+    fn end(&mut self, unmet: Unmet) -> Self::Output {
+        if let Stage::Sending(sending) = &mut self.stage {
+            sending.give_up(unmet.into())?;
         }
+        Err(RecvError::from(unmet).into())
     }
 }
 
@@ -197,8 +217,13 @@ impl<'a> Gathering<'a> {
 
     /// Blocks until that is so, for `timeout` at the longest.
     pub(super) fn block(self, timeout: Duration) -> Result<(), WaitError> {
-        let engine = &self.place.core.engine;
-        engine.block_on(self, deadline(Some(timeout))).unwrap_or(Err(WaitError::TimedOut))
+        self.place.core.block_on(self, deadline(Some(timeout)))
+    }
+}
+
+impl Wait for Gathering<'_> {
+    fn end(&mut self, unmet: Unmet) -> Self::Output {
+        Err(unmet.into())
     }
 }
 
@@ -209,6 +234,7 @@ impl Future for Gathering<'_> {
         let Self { place, wanted, count } = &mut *self;
         place.poll_until(context, |state| match state.phase {
             Phase::Open => (count(state) >= *wanted).then_some(Ok(())),
+            Phase::Forked => Some(Err(WaitError::Forked)),
             _ => Some(Err(WaitError::Closed)),
         })
     }
@@ -244,7 +270,8 @@ impl<'a> Place<'a> {
         look: impl FnOnce(&State) -> Option<T>,
     ) -> Poll<T> {
         let waker = context.waker().clone();
-        let mut state = self.core.lock();
+        // In a fork that does not get in, whoever polls finds out when it is about to wait.
+        let Some(mut state) = self.core.enter() else { return Poll::Pending };
         if let Some(seen) = look(&state) {
             return Poll::Ready(seen);
         }
@@ -257,7 +284,7 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let left = (self.queue)(&mut self.core.lock()).leave(&mut self.ticket);
+        let left = self.core.enter().map(|mut state| (self.queue)(&mut state).leave(&mut self.ticket));
         drop(left);
     }
 }
@@ -275,7 +302,7 @@ impl<'a, F> Attended<'a, F> {
     }
 }
 
-impl<F: Future + Unpin> Future for Attended<'_, F> {
+impl<F: Wait> Future for Attended<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -284,6 +311,9 @@ impl<F: Future + Unpin> Future for Attended<'_, F> {
         if result.is_ready() {
             this.attendance = None;
         } else {
+            if this.attendance.is_none() && this.core.is_forked() {
+                return Poll::Ready(this.wait.end(Unmet::Forked));
+            }
             this.attendance.get_or_insert_with(|| this.core.engine.attendance());
             // Help before you wait: what this task has sent must not lie about while it sleeps.
             left_behind::flush();

@@ -74,7 +74,7 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         // All watchers are woken together, so there is nothing to pass on.
-        let left = self.core.lock().watchers.leave(&mut self.ticket);
+        let left = self.core.enter().map(|mut state| state.watchers.leave(&mut self.ticket));
         drop(left);
     }
 }

@@ -13,6 +13,7 @@ use super::set_buffers;
 use super::socket_file::SocketFile;
 use crate::endpoint::{Endpoint, Ipc};
 use crate::options::Options;
+use crate::owner::Owner;
 use crate::random;
 
 /// A listener with its place in the file system, which it leaves when it is dropped.
@@ -94,13 +95,13 @@ fn address(at: &Ipc) -> io::Result<SockAddr> {
 
 /// A new directory that nobody else may look into, removed when this is dropped.
 #[derive(Debug)]
-struct TempDir(PathBuf);
+struct TempDir(PathBuf, Owner);
 
 impl TempDir {
     fn new() -> io::Result<Self> {
         let path = path::absolute(env::temp_dir())?.join(format!("ferromq-{:016x}", random::seed()));
         DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        Ok(Self(path, Owner::current()))
     }
 
     /// Where a socket in it is.
@@ -113,6 +114,9 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
+        if self.1.is_another() {
+            return;
+        }
         if let Err(error) = fs::remove_dir(&self.0) {
             log::warn!("cannot remove {}: {error}", self.0.display());
         }

@@ -16,13 +16,16 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::clock;
+use crate::owner::Owner;
 
-/// The file of a socket that is bound, removed when this is dropped, which is to be before the socket is closed.
+/// The file of a socket that is bound, removed when this is dropped, which is to be before the socket is closed. A
+/// fork leaves it alone.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     /// Absolute, for the current directory may change.
     path: PathBuf,
     inode: Inode,
+    owner: Owner,
 }
 
 /// Tells a file from all others as long as it exists, and that of a socket exists as long as the socket does.
@@ -48,7 +51,7 @@ impl SocketFile {
             bound => bound?,
         }
         let inode = inode(&fs::symlink_metadata(&path)?);
-        let file = Self { path, inode };
+        let file = Self { path, inode, owner: Owner::current() };
         socket.listen(backlog)?;
         Ok(file)
     }
@@ -61,7 +64,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.is_there() {
+        if self.owner.is_another() || !self.is_there() {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {

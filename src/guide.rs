@@ -86,9 +86,9 @@
 //! What had come from a lost peer can still be received. A message of several parts arrives whole or not at all.
 //!
 //! [`Socket::close`] waits for what is unsent, hands back what could not be sent in time, and says for each endpoint what
-//! became of its messages. A socket that is dropped
-//! goes on sending in the background for its [`linger`](Builder::linger) time, 30 s by default, and the last handle of a
-//! [`Context`] waits for that. What was received and not taken is dropped with the socket.
+//! became of its messages. A socket that is dropped goes on sending in the background for its
+//! [`linger`](Builder::linger) time, 30 s by default, and the last handle of a [`Context`] waits for that. What was
+//! received and not taken is dropped with the socket.
 //!
 //! Subscriptions and publications cross: what is published before a subscription has arrived is not for that subscriber.
 //! [`Socket::wait_subscribed`] waits until it has.

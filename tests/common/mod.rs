@@ -4,6 +4,7 @@
 pub mod examples;
 pub mod noise;
 pub mod ports;
+pub mod process;
 pub mod raw;
 pub mod tally;
 pub mod wait;
@@ -11,6 +12,7 @@ pub mod wire;
 
 pub use examples::Example;
 pub use ports::DeadPort;
+pub use process::Process;
 pub use tally::{Rng, Tally, number_of, numbered};
 pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};
 

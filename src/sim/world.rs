@@ -342,6 +342,7 @@ impl World {
             Ok(message) => message,
             Err(RecvError::PeerLost) => {
                 app.asks = false;
+                self.offer(number, 30, &[]);
                 return false;
             }
             Err(error) => {
@@ -358,6 +359,7 @@ impl World {
         let mut answer: Vec<Bytes> = question.into_iter().map(Name::to_part).collect();
         match self.apps[number].kind {
             SocketType::Rep => _ = self.offer(number, 30, &answer),
+            SocketType::Req if self.rng.one_in(2) => _ = self.offer(number, 30, &[]),
             SocketType::Router => {
                 // What a REQ has not asked for it would take for the answer.
                 let asks = |name: Name| self.apps[usize::from(name.sender)].kind == SocketType::Req;

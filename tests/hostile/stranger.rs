@@ -112,11 +112,12 @@ impl Stranger {
         }
     }
 
-    /// The other side ends the connection, when it has lasted for so long and not sooner.
+    /// The other side ends the connection, when it has lasted for so long and not much sooner: the event loop reads the
+    /// clock once in a turn, and on a busy machine that may be some time before the connection is accepted.
     fn expect_end(&mut self, least: Duration) -> Result<(), String> {
         let ended = self.is_ended_within(least + AT_ONCE);
         let age = self.start.elapsed();
-        if !ended || age < least {
+        if !ended || age < least * 3 / 4 {
             return Err(format!(
                 "the connection is {age:?} old and {}",
                 if ended { "ended" } else { "not ended" }

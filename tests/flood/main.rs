@@ -2,21 +2,21 @@
 //! an honest peer's turn.
 #![cfg(target_os = "linux")] // which has an address for each stranger, and tells what a process uses
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "corpus/mod.rs"]
+#[path = "../corpus/mod.rs"]
 mod corpus;
+mod strangers;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::process::{orders, say, task};
-use common::{PATIENCE, Process, Rng, eventually, open_descriptors, raw, resident, within};
-use corpus::{Deed, Row};
+use common::{PATIENCE, Process, eventually, open_descriptors, raw, resident, within};
 use ferromq::{Context, Endpoint, Message, Pull, Push, RecvError, Socket};
+use strangers::{CROWD, Strangers, manners};
 
 #[test]
 fn a_listener_serves_honest_peers_under_a_thousand_hostile_connections() {
@@ -34,7 +34,7 @@ fn flood(rounds: usize) {
     let pull = Arc::new(ctx.socket::<Pull>().build().unwrap());
     let at = &pull.bind("tcp://127.0.0.1:0").unwrap();
     let mut honest = Process::start("the_honest_peer", at);
-    let mut crowds = Crowds { process: Process::start("the_hostile_peers", at), at, come: 0, peak: 0 };
+    let mut crowds = Crowds { strangers: Strangers::start(at), at, come: 0, peak: 0 };
     pull.wait_connected(1, PATIENCE).unwrap();
     let files = open_descriptors();
     let intake = Arc::new(Intake::default());
@@ -83,7 +83,7 @@ fn median(mut rates: Vec<f64>) -> f64 {
 
 /// The strangers, one crowd after the other.
 struct Crowds<'a> {
-    process: Process,
+    strangers: Strangers,
     at: &'a Endpoint,
     /// How many there have been.
     come: usize,
@@ -92,15 +92,15 @@ struct Crowds<'a> {
 }
 
 impl Crowds<'_> {
-    /// Another one comes and goes. In the middle of it somebody comes with an honest message.
+    /// Another one comes and goes. In the midst of it somebody comes with an honest message.
     fn come(&mut self) {
-        self.process.tell(self.come);
+        self.strangers.come(self.come as u64, || {
+            let mut newcomer = raw::Peer::dial(self.at, "PUSH");
+            newcomer.send(&[NEWCOMER.as_bytes()]);
+            newcomer.sync();
+            self.peak = self.peak.max(resident());
+        });
         self.come += 1;
-        let mut newcomer = raw::Peer::dial(self.at, "PUSH");
-        newcomer.send(&[NEWCOMER.as_bytes()]);
-        newcomer.sync();
-        self.peak = self.peak.max(resident());
-        self.process.hear();
         self.peak = self.peak.max(resident());
     }
 }
@@ -137,7 +137,7 @@ impl Intake {
 
     /// Nothing else came but what sound strangers have sent.
     fn check_strange(&self) {
-        let sound: Vec<Vec<Vec<u8>>> = targets().into_iter().flat_map(|row| row.delivered).collect();
+        let sound: Vec<Vec<Vec<u8>>> = manners().into_iter().flat_map(|row| row.delivered).collect();
         for strange in self.strange.lock().unwrap().iter() {
             assert!(sound.iter().any(|parts| parts.iter().eq(strange.parts())), "delivered: {strange:?}");
         }
@@ -178,63 +178,6 @@ fn number(message: &Message) -> Option<u64> {
     Some(u64::from_be_bytes(*number))
 }
 
-/// Begins another crowd for each line, with that for its seed, and tells when it is gone.
-#[test]
-#[ignore = "the process that the other tests start for the strangers in it"]
-fn the_hostile_peers() {
-    let Some(at) = task() else { return };
-    let (at, rows) = (raw::address(at), targets());
-    for seed in orders() {
-        let mut rng = Rng(seed.parse().unwrap());
-        thread::scope(|scope| {
-            for stranger in 0..CROWD {
-                let row = &rows[rng.below(rows.len() as u64) as usize];
-                scope.spawn(move || intrude(at, stranger, row));
-            }
-        });
-        say("gone");
-    }
-}
-
-/// Does what the row says, and stays for its time, whatever the other side does, so that a crowd is a crowd.
-fn intrude(at: SocketAddr, stranger: usize, row: &Row) {
-    let start = Instant::now();
-    let own = SocketAddr::from(([127, 0, 1, 1 + stranger as u8], 0));
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&own.into()).unwrap();
-    socket.connect(&at.into()).unwrap();
-    let mut peer = raw::Peer::new(socket.into());
-    // The other side may hang up at any moment.
-    let _ = act(&mut peer, &row.deeds);
-    let left = STAY.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-    peer.0.set_read_timeout(Some(left)).unwrap();
-    let _ = io::copy(&mut peer.0, &mut io::sink());
-    thread::sleep(STAY.saturating_sub(start.elapsed()));
-    peer.reset();
-}
-
-fn act(peer: &mut raw::Peer, deeds: &[Deed]) -> io::Result<()> {
-    for deed in deeds {
-        match deed {
-            Deed::Say(octets) => io::Write::write_all(&mut peer.0, octets)?,
-            Deed::Trickle(octets) => io::Write::write_all(&mut peer.0, &octets[..octets.len() / 2])?,
-            Deed::Finish => peer.0.shutdown(std::net::Shutdown::Write)?,
-            // There is nothing to wait for, and a reset is everybody's end.
-            Deed::Await | Deed::Reset => {}
-        }
-    }
-    Ok(())
-}
-
-/// The rows of the corpus that fit any socket as it is, also those that are meant for another type.
-fn targets() -> Vec<Row> {
-    corpus::rows().into_iter().filter(|row| row.max_message_size.is_none()).collect()
-}
-
-/// Strangers at a time.
-const CROWD: usize = 200;
-/// How long each of them stays.
-const STAY: Duration = Duration::from_millis(300);
 /// The time between two crowds.
 const QUIET: Duration = Duration::from_millis(150);
 

@@ -87,6 +87,7 @@ mod proxy;
 mod random;
 pub mod security;
 mod session;
+mod shield;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sim;
 mod slots;

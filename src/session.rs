@@ -14,6 +14,7 @@ use crate::message::Message;
 pub(crate) use crate::monitor::End;
 use crate::peer::{Carrier, Host, Word};
 use crate::pipe::{Flight, Wakes};
+use crate::shield::shielded;
 use crate::slots::Id;
 use crate::zmtp::frame::put_header;
 use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, PeerInfo, Spoken, put_subscription};
@@ -354,7 +355,12 @@ impl Outgoing {
     pub(crate) fn lose(&mut self, host: &dyn Host) -> Wakes {
         self.lost = true;
         match self.peer.take() {
-            Some(peer) => host.lose(peer, &mut std::mem::take(&mut self.flight)),
+            Some(peer) => {
+                let mut flight = std::mem::take(&mut self.flight);
+                let wakes = host.lose(peer, &mut flight);
+                shielded(|| drop(flight));
+                wakes
+            }
             None => Wakes::default(),
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "lock",
     "owner",
+    "shield",
     "slots",
     "message",
     "endpoint",

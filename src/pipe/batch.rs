@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::message::{self, Message};
+use crate::shield::shielded;
 use crate::zmtp::frame::{Header, header_len, put_header};
 
 /// Messages encoded as ZMTP frames, in order.
@@ -105,10 +106,12 @@ impl Batch {
 
     pub(crate) fn clear(&mut self) {
         self.copied.clear();
-        self.shared.clear();
         self.messages = 0;
         self.front = Place::default();
         self.end = 0;
+        if !self.shared.is_empty() {
+            shielded(|| self.shared.clear());
+        }
     }
 
     /// Gives unused memory back; for a peer that has fallen idle.
@@ -190,7 +193,7 @@ impl Batch {
     fn compact(&mut self) {
         let front = std::mem::take(&mut self.front);
         self.copied.drain(..front.copied);
-        self.shared.drain(..front.bodies);
+        shielded(|| drop(self.shared.drain(..front.bodies)));
         self.shared.iter_mut().for_each(|shared| shared.at -= front.copied);
         self.end -= front.offset;
     }

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 
 use super::batch::{Batch, Place};
 use crate::message::Message;
+use crate::shield::shielded;
 
 /// A batch on its way out.
 #[derive(Debug, Default)]
@@ -82,7 +83,8 @@ impl Flight {
     /// Gives unused memory back; for a wire that has fallen idle.
     pub(crate) fn trim(&mut self) {
         if self.is_done() && self.count == self.batch.messages() {
-            *self = Self::default();
+            let before = std::mem::take(self);
+            shielded(|| drop(before));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::message::Message;
+use crate::shield::shielded;
 
 /// The inbound queue of one peer. When it is full its carrier stops reading, and the kernel holds the peer back.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ impl Inbox {
     fn accept_newest(&mut self, messages: &mut Vec<Message>) -> usize {
         let Some(newest) = messages.pop() else { return 0 };
         let replaced = messages.len() + self.queue.len();
-        messages.clear();
-        self.queue.clear();
+        shielded(|| messages.clear());
+        shielded(|| self.queue.clear());
         self.queue.push_back(newest);
         replaced
     }
@@ -99,7 +100,8 @@ impl Inbox {
     /// Drops everything and tells how much it was.
     pub(crate) fn clear(&mut self) -> usize {
         let dropped = self.queue.len();
-        self.queue = VecDeque::new();
+        let queue = std::mem::take(&mut self.queue);
+        shielded(|| drop(queue));
         (self.notices, self.notice_octets) = (0, 0);
         dropped
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::batch::Batch;
 use super::flight::{COPIED, Flight, GATHERED};
 use crate::message::Message;
+use crate::shield::shielded;
 
 /// The outbound queue of one peer: what no wire has taken, and a count of the messages one has.
 ///
@@ -98,7 +99,10 @@ impl Outbox {
         if sheds {
             match &mut self.open {
                 Open::Encoded(batch) => batch.shed(),
-                Open::Whole(messages) => drop(messages.pop_front()),
+                Open::Whole(messages) => {
+                    let oldest = messages.pop_front();
+                    shielded(|| drop(oldest));
+                }
             }
             self.shut = self.is_full();
         }
@@ -161,7 +165,10 @@ impl Outbox {
         let messages = match &mut self.open {
             Open::Encoded(batch) => {
                 let batch = std::mem::take(batch);
-                batch.messages_from(batch.front()).collect()
+                let messages = batch.messages_from(batch.front()).collect();
+                // With it may go bodies that were shed before.
+                shielded(|| drop(batch));
+                messages
             }
             Open::Whole(messages) => std::mem::take(messages).into(),
         };
@@ -207,7 +214,7 @@ impl Open {
     fn clear(&mut self) {
         match self {
             Self::Encoded(batch) => batch.clear(),
-            Self::Whole(messages) => messages.clear(),
+            Self::Whole(messages) => _ = shielded(|| messages.clear()),
         }
     }
 }

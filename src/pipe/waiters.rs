@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use crate::shield::shielded;
+
 /// The operations that wait for one condition, first come first served.
 ///
 /// Every kind of caller waits here: a blocked thread, a future, a poller. Each is a [`Waker`] with a [`Ticket`].
@@ -91,10 +93,12 @@ impl Wakes {
         other.first.into_iter().chain(other.rest).for_each(|waker| self.push(waker));
     }
 
-    /// Calls them. No lock may be held: a waker is somebody else's code.
+    /// Calls them, each whatever the others do. No lock may be held: a waker is somebody else's code.
     #[inline]
     pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.rest).for_each(Waker::wake);
+        for waker in self.first.into_iter().chain(self.rest) {
+            shielded(|| waker.wake());
+        }
     }
 }
 

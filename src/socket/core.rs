@@ -12,6 +12,8 @@ use crate::lock::{lock, try_lock};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pipe::{Ticket, Waiters, Wakes};
+use crate::shield::shielded;
+use crate::slots::Slots;
 use crate::zmtp::SocketType;
 
 /// A socket without its type.
@@ -251,8 +253,14 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         let mut wakes = Wakes::default();
-        self.lock().end_feeds(&mut wakes);
+        let mut state = self.lock();
+        state.end_feeds(&mut wakes);
+        let peers = std::mem::replace(&mut state.pipes.peers, Slots::new());
+        let homeless = state.pattern.drain();
+        drop(state);
         wakes.wake();
+        shielded(|| drop(homeless));
+        shielded(|| drop(peers));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::monitor::{End, Event, Remote};
 use crate::options::Overflow;
 use crate::peer::{Carrier, Ending, Host, Rejection, Word};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
+use crate::shield::shielded;
 use crate::slots::Id;
 use crate::zmtp::PeerInfo;
 
@@ -73,14 +74,18 @@ impl Host for Core {
             let State { pipes, pattern, .. } = &mut *state;
             let here = pipes.peers.get_mut(id).filter(|peer| open && !peer.severed);
             let Some(peer) = here else {
-                let count = messages.drain(..).count();
+                let count = messages.len();
+                shielded(|| messages.clear());
                 state.count_received(id, count, octets);
                 state.pipes.count_discarded(id, count);
                 return usize::MAX;
             };
             peer.pace.heard();
             let (subscribers, received) = (pattern.subscribers(), pipes.stats.received);
-            let discarded = pattern.arrive(pipes, id, messages);
+            let came = messages.len();
+            // What it discards may be all that is left of somebody's, on `inproc`.
+            let arrived = shielded(|| pattern.arrive(pipes, id, messages));
+            let discarded = arrived.unwrap_or_else(|| came - messages.len());
             let noticed = pipes.stats.received - received;
             if pattern.subscribers() > subscribers || self.options.overflow == Overflow::Block {
                 state.resubscribed(wakes);
@@ -154,11 +159,8 @@ impl Host for Core {
     }
 
     fn flush(&self) {
-        // It may have been left behind before a fork, which has only a copy of it.
-        if self.engine.is_forked() {
-            return;
-        }
-        let carriers = self.lock().pipes.take_dirty();
+        // It may have been left behind before a fork, which has only a copy of it, and writes nothing.
+        let carriers = self.enter().map(|mut state| state.pipes.take_dirty()).unwrap_or_default();
         carriers.iter().for_each(|carrier| carrier.pump());
     }
 
@@ -207,6 +209,7 @@ impl Host for Core {
                 self.socket_type
             );
         }
+        shielded(|| drop(dropped));
         attachments.iter().for_each(|attachment| self.forget(attachment.key, ending, false));
         let mut wakes = Wakes::default();
         self.lock().end_feeds_with_the_last(&mut wakes);
@@ -316,6 +319,7 @@ impl State {
             if let Some(peer) = self.pipes.peers.get_mut(id) {
                 peer.tally.taken_back += unsent.len() as u64;
             }
+            shielded(|| drop(unsent));
             return;
         }
         self.take_back(id, unsent, expected);
@@ -359,6 +363,7 @@ impl State {
             self.hand_back(id, unsent);
             return;
         }
+        let bodies = unsent.clone();
         let kept = self.pattern.lost(&mut self.pipes, id, unsent, expected);
         let stats = &mut self.pipes.stats;
         stats.requeued += kept as u64;
@@ -368,6 +373,8 @@ impl State {
         if let Some(line) = self.pipes.line(id).filter(|_| count > kept) {
             line.figures.dropped += (count - kept) as u64;
         }
+        // Not before it is all done.
+        shielded(|| drop(bodies));
     }
 
     fn count_received(&mut self, id: Id, messages: usize, octets: usize) {

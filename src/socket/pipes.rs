@@ -14,6 +14,7 @@ use crate::options::{Options, mark};
 use crate::pattern::{self, Pipes as _};
 use crate::peer::{Carrier, Peer, Word};
 use crate::pipe::{Inbox, Outbox};
+use crate::shield::shielded;
 use crate::slots::{Id, Slots};
 
 /// The peers of a socket.
@@ -233,7 +234,9 @@ impl Pipes {
     /// Gives up what is queued for a peer and with no wire. Tells whether its queue has room.
     pub(super) fn revoke(&mut self, id: Id) -> bool {
         let Some(peer) = self.peers.get_mut(id) else { return false };
-        let revoked = peer.outbox.give_up().len() as u64;
+        let given_up = peer.outbox.give_up();
+        let revoked = given_up.len() as u64;
+        shielded(|| drop(given_up));
         peer.tally.taken_back += revoked;
         self.stats.dropped.abandoned += revoked;
         peer.outbox.has_room()

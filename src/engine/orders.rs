@@ -113,7 +113,7 @@ impl Turn {
     ) {
         let id = self.entries.insert_with(|lingerer| {
             let recheck = Recheck { shared: Arc::downgrade(shared), lingerer };
-            Entry::Lingerer(Lingerer::new(host, until, lingering, recheck))
+            Entry::Lingerer(Box::new(Lingerer::new(host, until, lingering, recheck)))
         });
         self.timers.set(id, until);
         self.recheck(id, now);

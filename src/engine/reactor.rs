@@ -49,7 +49,7 @@ pub(super) enum Entry {
     Accepting(Box<Accepting>),
     Dialer(Box<Dialer>),
     Link(Box<Link>),
-    Lingerer(Lingerer),
+    Lingerer(Box<Lingerer>),
 }
 
 impl Entry {

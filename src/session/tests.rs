@@ -1,5 +1,6 @@
 //! A session as its socket, its stream and its peer see it.
 
+#[cfg(test)]
 mod heartbeat;
 
 use std::io::Read;

@@ -42,8 +42,8 @@ pub(crate) struct Connection {
 /// The answers to PINGs among what is yet to be said.
 #[derive(Debug)]
 struct Pongs {
-    waiting: usize,
-    max: usize,
+    waiting: u32,
+    max: u32,
     /// There were more PINGs than that.
     exceeded: bool,
     /// Somebody is yet to be told of it.
@@ -87,7 +87,12 @@ impl Connection {
             answer: Vec::new(),
             publishes,
             output,
-            pongs: Pongs { waiting: 0, max: config.max_pongs, exceeded: false, news: false },
+            pongs: Pongs {
+                waiting: 0,
+                max: u32::try_from(config.max_pongs).unwrap_or(u32::MAX),
+                exceeded: false,
+                news: false,
+            },
         }
     }
 

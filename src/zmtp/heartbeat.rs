@@ -54,12 +54,14 @@ pub(crate) struct Spoken {
 #[derive(Debug)]
 pub(crate) struct Pulse {
     rhythm: Rhythm,
-    /// How often the peer has promised to send PINGs, in milliseconds.
-    promise: Option<u32>,
+    /// How often the peer has promised to send PINGs, in milliseconds; zero if it has not.
+    promise: u32,
     /// When the last octet came.
     heard: Instant,
-    /// The first PING that nothing has come after.
-    asked: Option<Asked>,
+    /// When the first PING was due that nothing has come after.
+    asked: Option<Instant>,
+    /// The peer cannot but read that one.
+    in_reach: bool,
     /// When the next PING is due.
     next: Instant,
     /// When to look. Octets that come do not move it: it is found out then what has come.
@@ -74,21 +76,15 @@ pub(crate) struct Pulse {
     said: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    at: Instant,
-    /// The peer cannot but read it.
-    in_reach: bool,
-}
-
 impl Pulse {
     pub(crate) fn new(rhythm: Rhythm, now: Instant) -> Self {
         let next = now + rhythm.interval();
         Self {
             rhythm,
-            promise: None,
+            promise: 0,
             heard: now,
             asked: None,
+            in_reach: false,
             next,
             due: next,
             pings: 0,
@@ -112,7 +108,7 @@ impl Pulse {
 
     /// A PING came that says how often there will be one.
     pub(crate) fn promised(&mut self, mark: Mark) {
-        self.promise = Some(mark.interval);
+        self.promise = mark.interval;
     }
 
     /// A PONG came that names a PING of ours. One that was never sent proves nothing.
@@ -147,7 +143,7 @@ impl Pulse {
         let late = now - self.due >= self.rhythm.timeout();
         if paused || late {
             self.resumed(now);
-        } else if self.asked.is_some_and(|asked| asked.at <= self.heard) {
+        } else if self.asked.is_some_and(|asked| asked <= self.heard) {
             self.asked = None;
         }
         if self.is_dead(now) {
@@ -158,7 +154,7 @@ impl Pulse {
             self.next = now + self.rhythm.interval();
             ping = self.ask(now, spoken, paused);
         }
-        let verdicts = self.asked.map(|asked| [asked.at + self.rhythm.timeout(), self.end_of_promise()]);
+        let verdicts = self.asked.map(|asked| [asked + self.rhythm.timeout(), self.end_of_promise()]);
         let verdict = verdicts.into_iter().flatten().filter(|verdict| *verdict > now).min();
         self.due = verdict.map_or(self.next, |verdict| verdict.min(self.next));
         Ok(ping)
@@ -170,9 +166,9 @@ impl Pulse {
             self.behind = self.pings + 1;
             self.said = spoken.said;
         }
-        let in_reach = self.answered >= self.behind;
-        if !paused {
-            self.asked.get_or_insert(Asked { at: now, in_reach });
+        if !paused && self.asked.is_none() {
+            self.asked = Some(now);
+            self.in_reach = self.answered >= self.behind;
         }
         if spoken.stuck {
             return None;
@@ -183,14 +179,14 @@ impl Pulse {
 
     fn is_dead(&self, now: Instant) -> bool {
         let Some(asked) = self.asked else { return false };
-        let waited = asked.at + self.rhythm.timeout() <= now;
-        let broke_promise = self.promise.is_some() && self.end_of_promise() <= now;
-        waited && (asked.in_reach || broke_promise)
+        let waited = asked + self.rhythm.timeout() <= now;
+        let broke_promise = self.promise > 0 && self.end_of_promise() <= now;
+        waited && (self.in_reach || broke_promise)
     }
 
     /// How long a peer may be silent that sends PINGs itself.
     fn end_of_promise(&self) -> Instant {
-        let interval = self.promise.unwrap_or_default().max(self.rhythm.interval);
+        let interval = self.promise.max(self.rhythm.interval);
         self.heard + Duration::from_millis(interval.into()) + self.rhythm.timeout()
     }
 }
@@ -425,6 +421,6 @@ mod tests {
 
     #[test]
     fn costs_no_more_than_it_has_to() {
-        assert!(size_of::<Pulse>() <= 112, "{} octets", size_of::<Pulse>());
+        assert!(size_of::<Pulse>() <= 104, "{} octets", size_of::<Pulse>());
     }
 }

@@ -360,7 +360,7 @@ fn any_octet_keeps_the_promise() {
 
 #[test]
 fn is_small_once_it_is_in_traffic() {
-    assert!(size_of::<Connection>() <= 344, "{} octets", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 320, "{} octets", size_of::<Connection>());
 }
 
 /// Something a peer may send.

@@ -17,11 +17,11 @@ use crate::zmtp::SocketType;
 /// The message comes back whole, so that the caller can keep it, send it later or send it elsewhere.
 ///
 /// ```
-/// use ferromq::{Message, Refusal, SendError};
+/// use ferromq::{Message, SendError};
 ///
 /// fn keep_if_full(result: Result<(), SendError>, kept: &mut Vec<Message>) -> Result<(), SendError> {
 ///     match result {
-///         Err(error) if error.reason() == Refusal::Full => kept.push(error.into_message()),
+///         Err(error) if error.reason().is_full() => kept.push(error.into_message()),
 ///         result => result?,
 ///     }
 ///     Ok(())
@@ -63,7 +63,14 @@ pub enum Refusal {
     /// was not to wait.
     #[error("no peer is there that has room: send again later, wait with send, or raise send_hwm")]
     Full,
-    /// The same, for as long as the call was to wait.
+    /// Every queue the message could go to has as many bytes as it may have, alone or together with the others; and the
+    /// call was not to wait.
+    #[error(
+        "no peer is there that has room for more bytes: send again later, wait with send, or raise send_hwm_bytes or \
+         max_send_bytes"
+    )]
+    FullOfBytes,
+    /// There was no room, in messages or in bytes, for as long as the call was to wait.
     #[error("no peer was there that had room before the timeout: see whether they are connected and keep up")]
     TimedOut,
     /// It is not the turn of the socket to send: a REQ waits for the answer to what it asked, a REP has no request to
@@ -81,6 +88,13 @@ pub enum Refusal {
     /// The process is a fork of the one that the socket belongs to.
     #[error("the socket belongs to the process that this one was forked from: make a new context")]
     Forked,
+}
+
+impl Refusal {
+    /// Whether there is no room at present, whatever it is that there is too much of, so that a later try may succeed.
+    pub fn is_full(self) -> bool {
+        matches!(self, Self::Full | Self::FullOfBytes)
+    }
 }
 
 /// Why no message was received.

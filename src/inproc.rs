@@ -273,8 +273,11 @@ impl Link {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         let State { peers: Some(peers), transit, .. } = &mut *state else { return };
-        let mut room = self.host(to).room(peers[to]);
-        while room > 0 {
+        loop {
+            let room = self.host(to).room(peers[to]);
+            if room.is_none() {
+                break;
+            }
             let mut words = Vec::new();
             wakes.append(self.host(from).hand_over(peers[from], room, transit, &mut words));
             transit.splice(..0, words.into_iter().map(spell));
@@ -284,10 +287,10 @@ impl Link {
             let octets = transit.iter().map(Message::byte_len).sum();
             let (left, woken) = self.host(to).deliver(peers[to], transit, octets);
             wakes.append(woken);
-            if left < room {
+            if left.messages < room.messages {
                 break; // the receiver fetches the next when it has done with these, however much comes meanwhile
             }
-            room = left; // it has discarded them all
+            // It has discarded them all.
         }
         drop(state);
         wakes.wake();

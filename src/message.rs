@@ -136,6 +136,35 @@ impl Message {
         front.iter().cloned().chain(own).collect()
     }
 
+    /// Octets of memory that the message takes: the value itself, and what it holds outside of it.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        Self::WEIGHT + self.outside()
+    }
+
+    /// What the smallest message takes.
+    pub(crate) const WEIGHT: usize = size_of::<Self>();
+
+    /// Octets of memory that the message holds outside of itself. What it shares with other messages counts as its own.
+    #[inline]
+    pub(crate) fn outside(&self) -> usize {
+        if self.is_inline() { 0 } else { self.outside_of_parts() }
+    }
+
+    /// Whether the message holds nothing outside of itself.
+    #[inline]
+    pub(crate) fn is_inline(&self) -> bool {
+        matches!(self.0, Repr::Inline { .. })
+    }
+
+    fn outside_of_parts(&self) -> usize {
+        match &self.0 {
+            Repr::Inline { .. } => 0,
+            Repr::Single(bytes) => bytes.len(),
+            Repr::Many(parts) => parts.iter().map(|part| size_of::<Bytes>() + part.len()).sum(),
+        }
+    }
+
     /// The first part.
     pub(crate) fn first(&self) -> &[u8] {
         match &self.0 {
@@ -161,6 +190,37 @@ impl Message {
             Repr::Many(parts) => parts,
             _ => &[],
         }
+    }
+}
+
+/// How much more somebody takes: so many messages, and so many octets of memory, which the last of them may exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) messages: usize,
+    pub(crate) octets: usize,
+}
+
+impl Space {
+    pub(crate) const NONE: Self = Self { messages: 0, octets: 0 };
+    /// There is no limit.
+    pub(crate) const ENDLESS: Self = Self { messages: usize::MAX, octets: usize::MAX };
+
+    /// As much of it as takes no more than so many octets.
+    pub(crate) fn within(self, octets: usize) -> Self {
+        // Each message is at least so large, and one fits always if anything does.
+        let messages = self.messages.min(octets.div_ceil(Message::WEIGHT));
+        Self { messages, octets: self.octets.min(octets) }
+    }
+
+    /// What is left of it once these messages, which hold so many octets outside of themselves, are taken.
+    pub(crate) fn after(self, messages: usize, outside: usize) -> Self {
+        let octets = self.octets.saturating_sub(messages * Message::WEIGHT + outside);
+        Self { messages: self.messages.saturating_sub(messages), octets: self.octets }.within(octets)
+    }
+
+    /// Whether it takes nothing more.
+    pub(crate) fn is_none(self) -> bool {
+        self.messages == 0
     }
 }
 

@@ -17,6 +17,14 @@ pub(crate) struct Options {
     pub(crate) send_hwm: usize,
     /// The most messages queued from one peer, zero being no limit.
     pub(crate) recv_hwm: usize,
+    /// The most bytes queued for one peer, zero being no limit.
+    pub(crate) send_hwm_bytes: usize,
+    /// The most bytes queued from one peer, zero being no limit.
+    pub(crate) recv_hwm_bytes: usize,
+    /// The most bytes queued for all peers, zero being no limit.
+    pub(crate) max_send_bytes: usize,
+    /// The most bytes queued from all peers, zero being no limit.
+    pub(crate) max_recv_bytes: usize,
     /// How long `send` waits for room; without end if `None`.
     pub(crate) send_timeout: Option<Duration>,
     /// How long `recv` waits for a message; without end if `None`.
@@ -135,6 +143,10 @@ impl Default for Options {
         Self {
             send_hwm: 1000,
             recv_hwm: 1000,
+            send_hwm_bytes: 256 << 20,
+            recv_hwm_bytes: 64 << 20,
+            max_send_bytes: 1 << 30,
+            max_recv_bytes: 1 << 30,
             send_timeout: None,
             recv_timeout: None,
             linger: Duration::from_secs(30),
@@ -222,6 +234,34 @@ impl Options {
         self.heartbeat.check()?;
         self.keepalive.check()
     }
+
+    /// The most that is queued for one peer.
+    pub(crate) fn send_mark(&self) -> Mark {
+        Mark { messages: limit(self.send_hwm), octets: limit(self.send_hwm_bytes) }
+    }
+
+    /// The most that is queued from one peer.
+    pub(crate) fn recv_mark(&self) -> Mark {
+        Mark { messages: limit(self.recv_hwm), octets: limit(self.recv_hwm_bytes) }
+    }
+}
+
+/// The most that a queue holds: so many messages or so many octets, whichever it has first. One message fits always.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) messages: usize,
+    pub(crate) octets: usize,
+}
+
+impl Mark {
+    /// There is no limit.
+    pub(crate) const NONE: Self = Self { messages: usize::MAX, octets: usize::MAX };
+
+    /// So many messages, however large they are.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) const fn of(messages: usize) -> Self {
+        Self { messages, octets: usize::MAX }
+    }
 }
 
 /// Checks a routing id (37/ZMTP, The Identity Property).
@@ -231,9 +271,9 @@ pub(crate) fn check_routing_id(id: &[u8]) -> Result<(), OptionError> {
     OptionError::within("routing_id[0]", usize::from(id[0]), 1..=255)
 }
 
-/// The most messages a queue may hold for a high-water mark of `hwm`, zero being no limit.
-pub(crate) fn mark(hwm: usize) -> usize {
-    if hwm == 0 { usize::MAX } else { hwm }
+/// The most that an option allows of which zero is no limit.
+pub(crate) fn limit(option: usize) -> usize {
+    if option == 0 { usize::MAX } else { option }
 }
 
 /// How a socket finds out that a peer is gone which can say no farewell: its machine has lost its power, or the network
@@ -488,10 +528,10 @@ mod tests {
     }
 
     #[test]
-    fn no_mark_is_a_mark_that_is_never_reached() {
-        assert_eq!(mark(0), usize::MAX);
-        assert_eq!(mark(1), 1);
-        assert_eq!(mark(usize::MAX), usize::MAX);
+    fn no_limit_is_one_that_is_never_reached() {
+        assert_eq!(limit(0), usize::MAX);
+        assert_eq!(limit(1), 1);
+        assert_eq!(limit(usize::MAX), usize::MAX);
     }
 
     #[test]
@@ -546,6 +586,10 @@ mod tests {
         let options = Options {
             send_hwm: 0,
             recv_hwm: 0,
+            send_hwm_bytes: 0,
+            recv_hwm_bytes: 0,
+            max_send_bytes: 0,
+            max_recv_bytes: 0,
             send_timeout: Some(Duration::ZERO),
             recv_timeout: Some(Duration::ZERO),
             linger: Duration::ZERO,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::endpoint::Endpoint;
 pub(crate) use crate::error::Rejection;
 use crate::limit::Limit;
-use crate::message::Message;
+use crate::message::{Message, Space};
 use crate::monitor::{End, Event, Remote};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::Id;
@@ -36,16 +36,16 @@ pub(crate) trait Host: Send + Sync {
     /// said before it.
     fn exchange(&self, peer: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes;
 
-    /// As [`Host::exchange`], for a carrier in this process: gives it up to `room` whole messages. If there is none, the
-    /// next one is brought at once, for the peer may be waiting.
-    fn hand_over(&self, peer: Id, room: usize, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes;
+    /// As [`Host::exchange`], for a carrier in this process: gives it as many whole messages as there is room for. If there
+    /// is none, the next one is brought at once, for the peer may be waiting.
+    fn hand_over(&self, peer: Id, room: Space, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes;
 
-    /// Messages have arrived, in so many octets. Leaves the vector empty and tells how many more may come; with none,
+    /// Messages have arrived, in so many octets. Leaves the vector empty and tells how much more may come; with nothing,
     /// reading stops until [`Carrier::resume`].
-    fn deliver(&self, peer: Id, messages: &mut Vec<Message>, octets: usize) -> (usize, Wakes);
+    fn deliver(&self, peer: Id, messages: &mut Vec<Message>, octets: usize) -> (Space, Wakes);
 
-    /// How many messages the peer may deliver now; none pauses it as [`Host::deliver`] does.
-    fn room(&self, peer: Id) -> usize;
+    /// How much the peer may deliver now; nothing pauses it as [`Host::deliver`] does.
+    fn room(&self, peer: Id) -> Space;
 
     /// Nothing more can be written on the connection. What it had not wholly written goes back to the socket.
     fn lose(&self, peer: Id, flight: &mut Flight) -> Wakes;
@@ -159,6 +159,10 @@ pub(crate) struct Peer {
     pub(crate) forsaken: bool,
     /// Its connection is over and will not come back; it stays for what is left in its inbox.
     pub(crate) over: bool,
+    /// It is not read from until less is waiting of all peers together.
+    pub(crate) held_up: bool,
+    /// How many messages had come to the socket when it last brought some.
+    pub(crate) served: u64,
     pub(crate) pace: Pace,
     pub(crate) tally: Tally,
     /// Who it is, or was when it was last connected.
@@ -201,6 +205,8 @@ impl Peer {
             dirty: false,
             forsaken: false,
             over: false,
+            held_up: false,
+            served: 0,
             pace: Pace::new(),
             tally: Tally::default(),
             remote: Remote::default(),

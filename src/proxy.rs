@@ -382,7 +382,9 @@ impl<'a> Lane<'a> {
         let Some(message) = &self.held else { return Ok(Poll::Ready(())) };
         let sent = match self.to.try_send(message) {
             // Only who waits takes a place, and needs a waker for it.
-            Err(Refusal::Full) => self.room.get_or_insert_with(|| self.to.room()).poll_send(message, context),
+            Err(refusal) if refusal.is_full() => {
+                self.room.get_or_insert_with(|| self.to.room()).poll_send(message, context)
+            }
             result => Poll::Ready(result),
         };
         match sent {

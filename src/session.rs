@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::limit::Limit;
-use crate::message::Message;
+use crate::message::{Message, Space};
 pub(crate) use crate::monitor::End;
 use crate::peer::{Carrier, Host, Word};
 use crate::pipe::{Flight, Wakes};
@@ -33,8 +33,8 @@ pub(crate) struct Session {
     rest: Vec<u8>,
     /// Octets of traffic decoded since messages were last handed on.
     octets: usize,
-    /// How many more messages the socket takes.
-    room: usize,
+    /// How much more the socket takes.
+    room: Space,
     /// Whether the last octets completed a large body, so that another large one is likely to follow.
     after_large: bool,
     /// A limit that the peer has reached, until somebody has asked.
@@ -51,7 +51,7 @@ impl Session {
             minor: 0,
             rest: Vec::new(),
             octets: 0,
-            room: usize::MAX,
+            room: Space::ENDLESS,
             after_large: false,
             reached: None,
         }
@@ -103,7 +103,7 @@ impl Session {
 
     /// Whether the inbox is full and nothing may be read.
     pub(crate) fn is_paused(&self) -> bool {
-        self.room == 0
+        self.room.is_none()
     }
 
     /// The peer, once the handshake is complete.
@@ -172,7 +172,7 @@ impl Session {
         loop {
             // Nobody has room for messages yet while the handshake goes on.
             let in_traffic = self.peer.is_some();
-            let room = if in_traffic { self.room } else { 0 };
+            let room = if in_traffic { self.room } else { Space::NONE };
             let result = self.connection.handle_input(&octets[taken..], room, now, &mut sink.messages);
             while let Some(event) = self.connection.poll_event() {
                 match event {

@@ -49,6 +49,11 @@ impl<T> Slots<T> {
         id
     }
 
+    /// How many tenants there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     #[inline]
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
         match self.slab.get(id.index as usize) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use common::{PATIENCE, Rng, raw, within};
 use ferromq::{
-    Builder, Context, Dealer, Endpoint, Kind, Message, Overflow, Pair, Pub, Pull, Push, Rep, Req, Router,
-    Socket, Stats, Sub, XPub, XSub,
+    Builder, Context, Dealer, Endpoint, Kind, Message, Overflow, Pair, Pub, Pull, Push, Receives, Rep, Req,
+    Router, Sends, Socket, Stats, Sub, XPub, XSub,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
@@ -124,6 +124,7 @@ struct History {
     flags: u8,
     overflow: u8,
     mark: u8,
+    bytes: u8,
     steps: Vec<Step>,
 }
 
@@ -134,6 +135,7 @@ impl Arbitrary for History {
             flags: u8::arbitrary(g),
             overflow: u8::arbitrary(g),
             mark: u8::arbitrary(g) % 4,
+            bytes: u8::arbitrary(g),
             steps: Vec::arbitrary(g),
         }
     }
@@ -149,6 +151,11 @@ impl History {
         self.flags & (1 << bit) != 0
     }
 
+    /// The most bytes queued for one peer, and for all.
+    fn bytes(&self) -> [usize; 2] {
+        [self.bytes, self.bytes >> 4].map(|n| [0, 1, 3000, 40_000][usize::from(n % 4)])
+    }
+
     fn overflow(&self) -> Overflow {
         [Overflow::DropNewest, Overflow::DropOldest, Overflow::Block, Overflow::Disconnect]
             [usize::from(self.overflow % 4)]
@@ -162,7 +169,6 @@ impl History {
 
     /// The sockets of the first side, and then those of the other.
     fn parties(&self, ctx: &Context) -> Vec<Box<dyn Party>> {
-        let mark = self.mark.into();
         let name = |n: usize| format!("peer {n}");
         let make = |n: usize| -> Box<dyn Party> {
             let right = n >= SIDE;
@@ -173,37 +179,62 @@ impl History {
             }
             let (conflate, flag) = (self.flag(1), self.flag(2));
             match (self.pattern % 9, right) {
-                (0, false) => build!(Push.send_hwm(mark).conflate(conflate).immediate(flag)),
-                (0, true) => build!(Pull.recv_hwm(mark).conflate(conflate)),
-                (1, false) => build!(Pub.send_hwm(mark).conflate(conflate).overflow(self.overflow())),
-                (1, true) => build!(Sub.recv_hwm(mark).conflate(conflate).subscribe("")),
+                (0, false) => build!(Push.sends(self).conflate(conflate).immediate(flag)),
+                (0, true) => build!(Pull.receives(self).conflate(conflate)),
+                (1, false) => build!(Pub.sends(self).conflate(conflate).overflow(self.overflow())),
+                (1, true) => build!(Sub.receives(self).conflate(conflate).subscribe("")),
                 (2, false) => {
                     let manual = self.flag(3);
                     build!(
-                        XPub.send_hwm(mark)
-                            .recv_hwm(mark)
-                            .overflow(self.overflow())
-                            .manual(manual)
-                            .welcome("A")
+                        XPub.sends(self).receives(self).overflow(self.overflow()).manual(manual).welcome("A")
                     )
                 }
-                (2, true) => build!(XSub.send_hwm(mark).recv_hwm(mark).verbose_unsubscribe(flag)),
+                (2, true) => build!(XSub.sends(self).receives(self).verbose_unsubscribe(flag)),
                 (3 | 4, false) => {
-                    build!(Req.send_hwm(mark).relaxed(flag).correlate(self.flag(3)).routing_id(name(n)))
+                    build!(Req.sends(self).relaxed(flag).correlate(self.flag(3)).routing_id(name(n)))
                 }
-                (3, true) => build!(Rep.send_hwm(mark).recv_hwm(mark)),
+                (3, true) => build!(Rep.sends(self).receives(self)),
                 (4 | 5, true) => {
-                    build!(Router.send_hwm(mark).mandatory(flag).handover(self.flag(3)).routing_id(name(n)))
+                    build!(Router.sends(self).mandatory(flag).handover(self.flag(3)).routing_id(name(n)))
                 }
                 (5 | 6, false) => {
-                    build!(Dealer.send_hwm(mark).conflate(conflate).routing_id(name(n)).probe_router(flag))
+                    build!(Dealer.sends(self).conflate(conflate).routing_id(name(n)).probe_router(flag))
                 }
-                (6, true) => build!(Rep.send_hwm(mark)),
-                (7, _) => build!(Dealer.send_hwm(mark).recv_hwm(mark).conflate(conflate).immediate(flag)),
-                (_, _) => build!(Pair.send_hwm(mark).recv_hwm(mark).immediate(flag)),
+                (6, true) => build!(Rep.sends(self)),
+                (7, _) => build!(Dealer.sends(self).receives(self).conflate(conflate).immediate(flag)),
+                (_, _) => build!(Pair.sends(self).receives(self).immediate(flag)),
             }
         };
         (0..2 * SIDE).map(make).collect()
+    }
+}
+
+/// Sets how much is queued, in messages and in bytes.
+trait Limits<T> {
+    fn sends(self, history: &History) -> Self
+    where
+        T: Sends;
+
+    fn receives(self, history: &History) -> Self
+    where
+        T: Receives;
+}
+
+impl<T: Kind> Limits<T> for Builder<T> {
+    fn sends(self, history: &History) -> Self
+    where
+        T: Sends,
+    {
+        let [bytes, all] = history.bytes();
+        self.send_hwm(history.mark.into()).send_hwm_bytes(bytes).max_send_bytes(all)
+    }
+
+    fn receives(self, history: &History) -> Self
+    where
+        T: Receives,
+    {
+        let [bytes, all] = history.bytes();
+        self.recv_hwm(history.mark.into()).recv_hwm_bytes(bytes).max_recv_bytes(all)
     }
 }
 
@@ -219,6 +250,7 @@ fn assert_balanced(party: &dyn Party) {
         party.name()
     );
     assert!(stats.unconfirmed <= stats.written, "{}: {stats:?}", party.name());
+    assert_eq!((stats.queued == 0, stats.waiting == 0), (stats.queued_bytes == 0, stats.waiting_bytes == 0));
 }
 
 /// Something to send for whoever sends it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::clock;
-use crate::message::Message;
+use crate::message::{Message, Space};
 use crate::zmtp::{Config, Connection, Event, LOOKAHEAD, Limits, SocketType, Violation};
 
 /// A connection and whoever reads for it.
@@ -113,7 +113,8 @@ impl Reader {
         loop {
             let before = self.messages.len();
             // Nobody has room for messages while the handshake goes on.
-            let room = if self.event.is_some() { self.room } else { 0 };
+            let messages = if self.event.is_some() { self.room } else { 0 };
+            let room = Space { messages, octets: usize::MAX };
             let step = self.connection.handle_input(&octets[taken..], room, epoch(), &mut self.messages)?;
             if let Some(event) = self.connection.poll_event() {
                 assert!(self.event.is_none(), "a peer is let in once");

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use super::Pipes;
 use super::rotation::Rotation;
+use crate::error::Refusal;
 use crate::message::Message;
+use crate::options::Mark;
 use crate::slots::Id;
 
 /// Spreads messages over the peers that have room, strictly in turn.
@@ -17,35 +19,38 @@ pub(crate) struct Balancer {
     rotation: Rotation,
     /// Messages that no peer has room for. Not empty only while the rotation is.
     returned: VecDeque<Message>,
+    /// Octets that these take.
+    octets: usize,
     /// Lost peers that are expected back.
     lost: Vec<Id>,
-    /// How many messages each of them makes room for.
-    mark: usize,
+    /// How much each of them makes room for.
+    mark: Mark,
     /// Each queue keeps its newest message only, and so has room always.
     conflate: bool,
 }
 
 impl Balancer {
     /// A balancer over queues with this mark, or over such as keep their newest message only.
-    pub(crate) fn new(mark: usize, conflate: bool) -> Self {
-        Self { rotation: Rotation::default(), returned: VecDeque::new(), lost: Vec::new(), mark, conflate }
+    pub(crate) fn new(mark: Mark, conflate: bool) -> Self {
+        let rotation = Rotation::default();
+        Self { rotation, returned: VecDeque::new(), octets: 0, lost: Vec::new(), mark, conflate }
     }
 
-    /// Gives the message to the next peer in turn. False if there is no room for it.
+    /// Gives the message to the next peer in turn. Refused if there is no room for it.
     #[inline]
-    pub(crate) fn send(&mut self, pipes: &mut impl Pipes, message: &Message) -> bool {
+    pub(crate) fn send(&mut self, pipes: &mut impl Pipes, message: &Message) -> Result<(), Refusal> {
         match self.rotation.current() {
             Some(peer) => {
                 self.push(pipes, peer, message);
-                true
+                Ok(())
             }
-            None => self.keep(message),
+            None => self.keep(pipes, message),
         }
     }
 
     /// Whether there is room for a message.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.rotation.is_empty() || self.returned.len() < self.spare()
+    pub(crate) fn has_room(&self, pipes: &impl Pipes) -> bool {
+        !self.rotation.is_empty() || (self.has_spare() && self.is_light(pipes))
     }
 
     /// The peer has room: it is new, is back, or has got rid of enough of what it had.
@@ -81,7 +86,10 @@ impl Balancer {
             self.lost.push(peer);
         }
         // They were accepted before anything that waits already.
-        unsent.into_iter().rev().for_each(|message| self.returned.push_front(message));
+        for message in unsent.into_iter().rev() {
+            self.octets += message.weight();
+            self.returned.push_front(message);
+        }
         self.place(pipes);
         kept
     }
@@ -97,8 +105,14 @@ impl Balancer {
         self.returned.len()
     }
 
+    /// Octets that these take.
+    pub(crate) fn homeless_octets(&self) -> usize {
+        self.octets
+    }
+
     /// Gives up on the messages that wait.
     pub(crate) fn drain(&mut self) -> Vec<Message> {
+        self.octets = 0;
         std::mem::take(&mut self.returned).into()
     }
 
@@ -106,6 +120,7 @@ impl Balancer {
     fn place(&mut self, pipes: &mut impl Pipes) {
         while let Some(peer) = self.rotation.current() {
             let Some(message) = self.returned.pop_front() else { break };
+            self.octets -= message.weight();
             self.push(pipes, peer, &message);
         }
     }
@@ -120,16 +135,28 @@ impl Balancer {
     }
 
     /// Keeps a message for the return of a lost peer, if one is expected.
-    fn keep(&mut self, message: &Message) -> bool {
-        let room = self.returned.len() < self.spare();
-        if room {
-            self.returned.push_back(message.clone());
+    #[cold]
+    fn keep(&mut self, pipes: &impl Pipes, message: &Message) -> Result<(), Refusal> {
+        if !self.has_spare() {
+            return Err(pipes.refusal(None));
         }
-        room
+        if !self.is_light(pipes) {
+            return Err(Refusal::FullOfBytes);
+        }
+        self.octets += message.weight();
+        self.returned.push_back(message.clone());
+        Ok(())
     }
 
-    fn spare(&self) -> usize {
-        self.lost.len().saturating_mul(self.mark)
+    /// Whether the queues of lost peers would hold one message more than wait.
+    fn has_spare(&self) -> bool {
+        self.returned.len() < self.lost.len().saturating_mul(self.mark.messages)
+    }
+
+    /// Whether what waits has not as many octets as it may have.
+    fn is_light(&self, pipes: &impl Pipes) -> bool {
+        let own = self.octets < self.lost.len().saturating_mul(self.mark.octets);
+        self.returned.is_empty() || (own && pipes.takes(self.octets))
     }
 }
 
@@ -146,6 +173,8 @@ mod tests {
     #[derive(Default)]
     struct Queues {
         mark: usize,
+        /// The most octets that the socket may have.
+        most: usize,
         queues: HashMap<Id, VecDeque<Message>>,
     }
 
@@ -171,6 +200,14 @@ mod tests {
 
         fn is_full(&self, peer: Id) -> bool {
             self.queues.get(&peer).is_some_and(|queue| queue.len() >= self.mark)
+        }
+
+        fn refusal(&self, _: Option<Id>) -> Refusal {
+            Refusal::Full
+        }
+
+        fn takes(&self, octets: usize) -> bool {
+            octets < self.most
         }
 
         fn shed(&mut self, peer: Id) -> bool {
@@ -211,15 +248,15 @@ mod tests {
         fn no_message_is_lost_or_doubled(mark: u8, steps: Vec<Step>) -> bool {
             let mut slots = Slots::new();
             let ids: Vec<Id> = (0..PEERS).map(|_| slots.insert(())).collect();
-            let mut pipes = Queues { mark: 1 + usize::from(mark % 5), ..Queues::default() };
-            let mut balancer = Balancer::new(pipes.mark, false);
+            let mut pipes = Queues { mark: 1 + usize::from(mark % 5), most: usize::MAX, ..Queues::default() };
+            let mut balancer = Balancer::new(Mark::of(pipes.mark), false);
             let mut here = [false; PEERS];
             let (mut accepted, mut got) = (0u32, Vec::new());
             for step in steps {
                 match step {
                     Step::Send => {
-                        let room = balancer.has_room();
-                        if balancer.send(&mut pipes, &Message::from(&accepted.to_be_bytes())) != room {
+                        let room = balancer.has_room(&pipes);
+                        if balancer.send(&mut pipes, &Message::from(&accepted.to_be_bytes())).is_ok() != room {
                             return false;
                         }
                         accepted += u32::from(room);
@@ -252,18 +289,40 @@ mod tests {
     fn what_comes_back_goes_out_before_anything_new_and_in_order() {
         let mut slots = Slots::new();
         let [lost, other] = [slots.insert(()), slots.insert(())];
-        let mut pipes = Queues { mark: 3, ..Queues::default() };
-        let mut balancer = Balancer::new(3, false);
+        let mut pipes = Queues { mark: 3, most: usize::MAX, ..Queues::default() };
+        let mut balancer = Balancer::new(Mark::of(3), false);
         balancer.join(&mut pipes, lost);
         for name in ["a", "b"] {
-            assert!(balancer.send(&mut pipes, &name.into()));
+            balancer.send(&mut pipes, &name.into()).unwrap();
         }
         let unsent = pipes.queues.remove(&lost).unwrap_or_default();
         balancer.lose(&mut pipes, lost, unsent.into(), true);
-        assert!(balancer.send(&mut pipes, &"c".into()), "the mark of the lost peer makes room for three");
-        assert!(!balancer.send(&mut pipes, &"d".into()), "and not for four");
+        balancer.send(&mut pipes, &"c".into()).expect("the mark of the lost peer makes room for three");
+        assert_eq!(balancer.send(&mut pipes, &"d".into()), Err(Refusal::Full), "and not for four");
         balancer.join(&mut pipes, other);
         assert_eq!(pipes.queues[&other], ["a", "b", "c"].map(Message::from));
-        assert_eq!(balancer.homeless(), 0);
+        assert_eq!((balancer.homeless(), balancer.homeless_octets()), (0, 0));
+    }
+
+    #[test]
+    fn what_waits_for_lost_peers_has_a_limit_in_octets() {
+        let mut slots = Slots::new();
+        let (first, second) = (slots.insert(()), slots.insert(()));
+        let mut pipes = Queues { mark: 100, most: 2000, ..Queues::default() };
+        let mut balancer = Balancer::new(Mark { messages: 100, octets: 700 }, false);
+        for peer in [first, second] {
+            balancer.join(&mut pipes, peer);
+            balancer.lose(&mut pipes, peer, Vec::new(), true);
+        }
+        let large = Message::from(vec![7; 500 - Message::WEIGHT]);
+        let fill = |balancer: &mut Balancer, pipes: &mut Queues| {
+            (0..100).take_while(|_| balancer.send(pipes, &large) != Err(Refusal::FullOfBytes)).count()
+        };
+        assert_eq!(fill(&mut balancer, &mut pipes), 3, "for each of the two as much as its queue would hold");
+        assert!(!balancer.has_room(&pipes));
+        assert_eq!(balancer.homeless_octets(), 1500);
+        balancer.drain();
+        pipes.most = 1000;
+        assert_eq!(fill(&mut balancer, &mut pipes), 2, "and not more than the socket may have");
     }
 }

@@ -15,6 +15,7 @@ pub(crate) use publisher::{Published, Publisher};
 pub(crate) use rotation::Rotation;
 pub(crate) use subscriptions::{Added, Interests, Removed, Subscriptions};
 
+use crate::error::Refusal;
 use crate::message::Message;
 use crate::slots::Id;
 
@@ -33,8 +34,14 @@ pub(crate) trait Pipes {
     /// Whether the queue of a peer has not been filled, or has half drained since.
     fn has_room(&self, peer: Id) -> bool;
 
-    /// Whether the queue of a peer is at its mark at this moment.
+    /// Whether the queue of a peer is at its mark at this moment, in messages or in octets.
     fn is_full(&self, peer: Id) -> bool;
+
+    /// Why there is no room for a message with this peer, or with any.
+    fn refusal(&self, peer: Option<Id>) -> Refusal;
+
+    /// Whether, with so many octets beside what is in the queues, the socket has not as many as it may have.
+    fn takes(&self, octets: usize) -> bool;
 
     /// Gives up the oldest message for a peer that is not being written yet. False if there is none.
     fn shed(&mut self, peer: Id) -> bool;

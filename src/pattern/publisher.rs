@@ -2,6 +2,7 @@
 
 use super::Pipes;
 use super::subscriptions::Subscriptions;
+use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::slots::Id;
@@ -24,7 +25,7 @@ pub(crate) struct Publisher {
 pub(crate) struct Published {
     /// How many peers it was for.
     pub(crate) copies: usize,
-    /// For how many of them a message was given up, this or an older one.
+    /// How many messages were given up for them, this or older ones.
     pub(crate) overflowed: usize,
 }
 
@@ -39,9 +40,13 @@ impl Publisher {
         }
     }
 
-    /// Queues the message for all it is for. `None` if one of them has no room and is to be waited for; then nobody has
+    /// Queues the message for all it is for. Refused if one of them has no room and is to be waited for; then nobody has
     /// got it.
-    pub(crate) fn publish(&mut self, pipes: &mut impl Pipes, message: &Message) -> Option<Published> {
+    pub(crate) fn publish(
+        &mut self,
+        pipes: &mut impl Pipes,
+        message: &Message,
+    ) -> Result<Published, Refusal> {
         let mut targets = std::mem::take(&mut self.targets);
         self.subscriptions.matching(message.first(), &mut targets);
         if self.invert {
@@ -59,9 +64,11 @@ impl Publisher {
         pipes: &mut impl Pipes,
         targets: &[Id],
         message: &Message,
-    ) -> Option<Published> {
-        if self.overflow == Overflow::Block && !targets.iter().all(|peer| pipes.has_room(*peer)) {
-            return None;
+    ) -> Result<Published, Refusal> {
+        if self.overflow == Overflow::Block {
+            if let Some(peer) = targets.iter().find(|peer| !pipes.has_room(**peer)) {
+                return Err(pipes.refusal(Some(*peer)));
+            }
         }
         let mut overflowed = 0;
         for &peer in targets {
@@ -69,16 +76,17 @@ impl Publisher {
                 pipes.push(peer, message);
                 continue;
             }
-            overflowed += 1;
             match self.overflow {
-                // What the wire has taken cannot be called back; then it is the new one that goes.
-                Overflow::DropOldest if pipes.shed(peer) => _ = pipes.push(peer, message),
-                // Its subscriptions end with the connection, and are told then.
-                Overflow::Disconnect => _ = pipes.sever(peer),
-                _ => {}
+                Overflow::DropOldest => overflowed += supplant(pipes, peer, message),
+                Overflow::Disconnect => {
+                    // Its subscriptions end with the connection, and are told then.
+                    pipes.sever(peer);
+                    overflowed += 1;
+                }
+                _ => overflowed += 1,
             }
         }
-        Some(Published { copies: targets.len(), overflowed })
+        Ok(Published { copies: targets.len(), overflowed })
     }
 
     /// The peer can be sent to.
@@ -93,4 +101,18 @@ impl Publisher {
         self.peers.retain(|other| *other != peer);
         self.subscriptions.forget(peer);
     }
+}
+
+/// Queues a message for a peer in place of its oldest ones, as many as it takes to make room. Tells how many were given up.
+fn supplant(pipes: &mut impl Pipes, peer: Id, message: &Message) -> usize {
+    let mut shed = 0;
+    while pipes.is_full(peer) && pipes.shed(peer) {
+        shed += 1;
+    }
+    // What the wire has taken cannot be called back: if that is all, it is the new one that goes.
+    if shed == 0 {
+        return 1;
+    }
+    pipes.push(peer, message);
+    shed
 }

@@ -58,7 +58,7 @@ impl Flight {
 
     /// How many messages have been wholly written since the last call, and how many octets they took.
     pub(crate) fn newly_written(&mut self) -> Written {
-        let before = (self.count, self.counted.offset);
+        let before = (self.count, self.counted);
         if self.is_done() {
             self.count = self.batch.messages();
             self.counted = self.written;
@@ -71,7 +71,8 @@ impl Flight {
                 self.count += 1;
             }
         }
-        Written { messages: self.count - before.0, octets: self.counted.offset - before.1 }
+        self.batch.release(before.1, self.counted);
+        Written { messages: self.count - before.0, octets: self.counted.offset - before.1.offset }
     }
 
     /// The messages not wholly written, one that is half out included, in order.

@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 
-use crate::message::Message;
+use crate::message::{Message, Space};
+use crate::options::Mark;
 use crate::shield::shielded;
 
 /// The inbound queue of one peer. When it is full its carrier stops reading, and the kernel holds the peer back.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: VecDeque<Message>,
-    mark: usize,
-    /// How many messages do not count for the mark, and how many octets they have, about.
+    /// Octets that the messages hold outside of the queue.
+    outside: usize,
+    mark: Mark,
+    /// How many messages do not count for the mark, and how many octets they take, about.
     notices: usize,
     notice_octets: usize,
     /// The carrier has been told to stop reading.
@@ -20,9 +23,10 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// A queue for `mark` messages, or for the newest one only.
-    pub(crate) const fn new(mark: usize, conflate: bool) -> Self {
-        Self { queue: VecDeque::new(), mark, notices: 0, notice_octets: 0, paused: false, conflate }
+    /// A queue with this mark, or for the newest message only.
+    pub(crate) const fn new(mark: Mark, conflate: bool) -> Self {
+        let queue = VecDeque::new();
+        Self { queue, outside: 0, mark, notices: 0, notice_octets: 0, paused: false, conflate }
     }
 
     /// Takes all of `messages` in, leaving it empty, and tells how many older ones were replaced.
@@ -30,6 +34,8 @@ impl Inbox {
         if self.conflate {
             return self.accept_newest(messages);
         }
+        self.outside +=
+            messages.iter().filter(|message| !message.is_inline()).map(Message::outside).sum::<usize>();
         if self.queue.is_empty() {
             // Both keep their memory: the deque becomes the vector and the vector the deque.
             let queue = std::mem::take(&mut self.queue);
@@ -45,6 +51,7 @@ impl Inbox {
         let replaced = messages.len() + self.queue.len();
         shielded(|| messages.clear());
         shielded(|| self.queue.clear());
+        self.outside = newest.outside();
         self.queue.push_back(newest);
         replaced
     }
@@ -54,26 +61,45 @@ impl Inbox {
     pub(crate) fn notice(&mut self, message: Message) {
         if self.notice_octets <= NOTICE_OCTETS {
             self.notices += 1;
-            self.notice_octets += message.byte_len() + OVERHEAD;
+            self.notice_octets += message.weight();
         }
+        self.outside += message.outside();
         self.queue.push_back(message);
     }
 
-    /// How many more messages may come before the queue is full. Zero means that the carrier has to pause, and that it
-    /// will be resumed.
-    pub(crate) fn room_or_pause(&mut self) -> usize {
+    /// How much more may come before the queue is full. Nothing means that the carrier has to pause, and that it will be
+    /// resumed.
+    pub(crate) fn room_or_pause(&mut self) -> Space {
         if self.conflate {
-            return usize::MAX;
+            return Space::ENDLESS;
         }
-        let room = self.mark.saturating_sub(self.counted());
-        self.paused = room == 0;
-        room
+        let octets = self.mark.octets.saturating_sub(self.counted_octets());
+        let messages = self.mark.messages.saturating_sub(self.counted());
+        let space = Space { messages, octets }.within(octets);
+        self.paused = space.is_none();
+        space
     }
 
-    /// The oldest message.
+    /// Whether the carrier has been told to stop reading.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether it was told so because of how large the messages are, and not how many.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.paused && (self.counted() < self.mark.messages || self.notice_octets > NOTICE_OCTETS)
+    }
+
+    /// The oldest message. What it holds outside is taken off `total`, which is that of all inboxes.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Message> {
+    pub(crate) fn pop(&mut self, total: &mut usize) -> Option<Message> {
         let message = self.queue.pop_front();
+        // Most hold nothing, and it costs next to nothing to see that.
+        if let Some(message) = message.as_ref().filter(|message| !message.is_inline()) {
+            let outside = message.outside();
+            self.outside -= outside;
+            *total -= outside;
+        }
         if self.notices > 0 {
             self.forget_notice();
         }
@@ -83,13 +109,26 @@ impl Inbox {
     /// Whether a carrier that paused should read again, which it is to be told once.
     #[inline]
     pub(crate) fn resumes(&mut self) -> bool {
-        let resumes = self.paused && self.counted() <= self.mark / 2;
+        let resumes = self.paused
+            && self.counted() <= self.mark.messages / 2
+            && self.counted_octets() <= self.mark.octets / 2;
         self.paused &= !resumes;
         resumes
     }
 
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Octets that the messages take.
+    pub(crate) fn octets(&self) -> usize {
+        self.queue.len() * Message::WEIGHT + self.outside
+    }
+
+    /// Those of them that the messages hold outside of the queue.
+    #[inline]
+    pub(crate) fn outside(&self) -> usize {
+        self.outside
     }
 
     #[inline]
@@ -102,7 +141,7 @@ impl Inbox {
         let dropped = self.queue.len();
         let queue = std::mem::take(&mut self.queue);
         shielded(|| drop(queue));
-        (self.notices, self.notice_octets) = (0, 0);
+        (self.outside, self.notices, self.notice_octets) = (0, 0, 0);
         dropped
     }
 
@@ -110,6 +149,11 @@ impl Inbox {
     #[inline]
     fn counted(&self) -> usize {
         self.queue.len() - self.notices
+    }
+
+    /// Octets that count for the mark.
+    fn counted_octets(&self) -> usize {
+        self.octets().saturating_sub(self.notice_octets)
     }
 
     /// A message was taken. It is only known how many notices there are, and not which they are: those that are left may
@@ -123,12 +167,19 @@ impl Inbox {
 
 /// Octets of notices that may wait without counting for the mark.
 const NOTICE_OCTETS: usize = 16 << 20;
-/// What one takes beside its own octets, about.
-const OVERHEAD: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    fn pop(inbox: &mut Inbox) -> Option<Message> {
+        let mut total = inbox.outside();
+        let message = inbox.pop(&mut total);
+        assert_eq!(total, inbox.outside());
+        message
+    }
 
     fn messages(names: &[&str]) -> Vec<Message> {
         names.iter().map(|name| Message::from(*name)).collect()
@@ -136,52 +187,100 @@ mod tests {
 
     #[test]
     fn pauses_at_the_mark_and_resumes_at_half() {
-        let mut inbox = Inbox::new(4, false);
+        let mut inbox = Inbox::new(Mark::of(4), false);
         inbox.accept(&mut messages(&["a", "b", "c", "d"]));
-        assert_eq!(inbox.room_or_pause(), 0);
-        assert_eq!(inbox.pop().unwrap(), "a");
+        assert!(inbox.room_or_pause().is_none() && !inbox.is_heavy());
+        assert_eq!(pop(&mut inbox).unwrap(), "a");
         assert!(!inbox.resumes());
-        assert_eq!(inbox.pop().unwrap(), "b");
+        assert_eq!(pop(&mut inbox).unwrap(), "b");
         assert!(inbox.resumes());
         assert!(!inbox.resumes(), "told once");
-        assert_eq!(inbox.room_or_pause(), 2);
+        assert_eq!(inbox.room_or_pause().messages, 2);
+    }
+
+    #[test]
+    fn pauses_at_so_many_octets_and_resumes_at_half() {
+        let large = |len: usize| Message::from(vec![7; len - Message::WEIGHT]);
+        let mut inbox = Inbox::new(Mark { messages: 100, octets: 4000 }, false);
+        assert_eq!(inbox.room_or_pause(), Space { messages: 56, octets: 4000 });
+        inbox.accept(&mut vec![large(1000), large(1000), large(999)]);
+        assert_eq!(inbox.octets(), 2999);
+        assert_eq!(inbox.room_or_pause(), Space { messages: 14, octets: 1001 });
+        inbox.accept(&mut vec![large(1001)]);
+        assert!(inbox.room_or_pause().is_none() && inbox.is_heavy());
+        pop(&mut inbox);
+        assert!(!inbox.resumes());
+        pop(&mut inbox);
+        assert!(inbox.resumes());
+        inbox.accept(&mut vec![large(1 << 20)]);
+        assert!(inbox.room_or_pause().is_none(), "the last may be as large as it likes");
+        inbox.clear();
+        assert!(inbox.resumes());
+        assert_eq!((inbox.octets(), inbox.room_or_pause().octets), (0, 4000));
+    }
+
+    #[test]
+    fn one_message_fits_always() {
+        let mut inbox = Inbox::new(Mark { messages: 100, octets: 1 }, false);
+        assert_eq!(inbox.room_or_pause().messages, 1);
+        inbox.accept(&mut vec![Message::new()]);
+        assert!(inbox.room_or_pause().is_none());
+        pop(&mut inbox);
+        assert!(inbox.resumes());
+    }
+
+    #[test]
+    fn octets_are_those_of_what_is_left() {
+        let parts: Message = (0..1000).map(|_| Bytes::new()).collect();
+        assert_eq!(parts.weight(), Message::WEIGHT + 32_000, "a part takes memory also when it is empty");
+        let mut inbox = Inbox::new(Mark { messages: 100, octets: 100_000 }, false);
+        let all = [Message::from("small"), vec![1; 71].into(), parts, Message::from(["", "b"])];
+        inbox.accept(&mut all.to_vec());
+        inbox.notice(vec![2; 100].into());
+        let mut left: Vec<usize> = all.iter().map(Message::weight).collect();
+        left.push(Message::WEIGHT + 100);
+        for taken in 0..=left.len() {
+            assert_eq!(inbox.octets(), left[taken..].iter().sum::<usize>());
+            pop(&mut inbox);
+        }
     }
 
     #[test]
     fn keeps_order_whether_it_was_empty_or_not() {
-        let mut inbox = Inbox::new(10, false);
+        let mut inbox = Inbox::new(Mark::of(10), false);
         inbox.accept(&mut messages(&["a", "b"]));
         inbox.accept(&mut messages(&["c"]));
-        let all: Vec<Message> = std::iter::from_fn(|| inbox.pop()).collect();
+        let all: Vec<Message> = std::iter::from_fn(|| pop(&mut inbox)).collect();
         assert_eq!(all, ["a", "b", "c"]);
     }
 
     #[test]
     fn notices_do_not_count_until_they_are_too_many() {
-        let mut inbox = Inbox::new(2, false);
+        let mut inbox = Inbox::new(Mark { messages: 2, octets: 1000 }, false);
         (0..100).for_each(|_| inbox.notice("n".into()));
-        assert_eq!(inbox.room_or_pause(), 2);
+        assert_eq!(inbox.room_or_pause(), Space { messages: 2, octets: 1000 });
         inbox.accept(&mut messages(&["a", "b"]));
-        assert_eq!(inbox.room_or_pause(), 0);
-        (0..101).for_each(|_| drop(inbox.pop()));
+        assert!(inbox.room_or_pause().is_none() && !inbox.is_heavy());
+        (0..101).for_each(|_| drop(pop(&mut inbox)));
         assert!(inbox.resumes());
-        assert_eq!(inbox.room_or_pause(), 1);
+        assert_eq!(inbox.room_or_pause().messages, 1);
 
         let large = Message::from(vec![0; 1 << 20]);
         let most = (0..100).take_while(|_| {
             inbox.notice(large.clone());
-            inbox.room_or_pause() > 0
+            !inbox.room_or_pause().is_none()
         });
         assert_eq!(most.count(), 16, "the seventeenth counts");
+        assert!(inbox.is_heavy());
     }
 
     #[test]
     fn conflating_keeps_the_newest() {
-        let mut inbox = Inbox::new(1, true);
+        let mut inbox = Inbox::new(Mark { messages: 1, octets: 1 }, true);
         assert_eq!(inbox.accept(&mut messages(&["a", "b"])), 1);
         assert_eq!(inbox.accept(&mut messages(&["c"])), 1);
-        assert_eq!(inbox.room_or_pause(), usize::MAX);
-        assert_eq!(inbox.pop().unwrap(), "c");
+        assert_eq!(inbox.room_or_pause(), Space::ENDLESS);
+        assert_eq!(pop(&mut inbox).unwrap(), "c");
         assert!(inbox.is_empty());
     }
 }

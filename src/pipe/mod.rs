@@ -16,7 +16,7 @@ mod waiters;
 
 pub(crate) use flight::{Flight, Written};
 pub(crate) use inbox::Inbox;
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Outbox, Pushed, Shut};
 pub(crate) use waiters::{Ticket, Waiters, Wakes};
 
 #[cfg(test)]

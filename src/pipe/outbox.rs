@@ -3,21 +3,27 @@
 use std::collections::VecDeque;
 
 use super::batch::Batch;
-use super::flight::{COPIED, Flight, GATHERED};
-use crate::message::Message;
+use super::flight::{COPIED, Flight, GATHERED, Written};
+use crate::message::{Message, Space};
+use crate::options::Mark;
 use crate::shield::shielded;
 
 /// The outbound queue of one peer: what no wire has taken, and a count of the messages one has.
 ///
-/// The mark counts both in whole messages. Once it is reached the queue stays shut until half of it has drained, so
-/// that a blocked sender is woken for a run of messages and not for each one.
+/// The mark counts both, in whole messages and in octets. Once it is reached the queue stays shut until half of it has
+/// drained, so that a blocked sender is woken for a run of messages and not for each one.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     open: Open,
     /// Messages taken by the wire and not yet wholly written.
     in_flight: usize,
-    mark: usize,
-    shut: bool,
+    /// Octets of both.
+    octets: usize,
+    mark: Mark,
+    /// Why it is shut, if it is.
+    shut: Option<Shut>,
+    /// How many octets may be left when it opens again.
+    low: usize,
     /// Keep only the newest message.
     conflate: bool,
 }
@@ -27,8 +33,19 @@ pub(crate) struct Outbox {
 enum Open {
     /// For a stream: the octets that will be written.
     Encoded(Batch),
-    /// For a peer in this process: the messages as they are.
-    Whole(VecDeque<Message>),
+    /// For a peer in this process: the messages as they are, and the octets of memory they take.
+    Whole(VecDeque<Message>, usize),
+}
+
+/// What a queue was shut for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// It has as many messages as its mark says.
+    Messages,
+    /// It has as many octets as its mark says.
+    Octets,
+    /// It and the others together have as many octets as their socket allows.
+    Total,
 }
 
 /// What came of [`Outbox::push`].
@@ -38,73 +55,130 @@ pub(crate) struct Pushed {
     pub(crate) first: bool,
     /// The batch should be written now: another message like this one would not fit, or the mark is reached.
     pub(crate) ripe: bool,
+    /// By how many octets the queue has grown; less than none, if a larger message made room for this one.
+    pub(crate) grown: isize,
     /// An older message made room for this one and is gone.
     pub(crate) replaced: bool,
+    /// This has shut the queue.
+    pub(crate) shuts: bool,
 }
 
 impl Outbox {
-    /// A queue for `mark` messages, or for the newest one only, that go to a stream.
-    pub(crate) fn new(mark: usize, conflate: bool) -> Self {
-        Self { open: Open::Encoded(Batch::default()), in_flight: 0, mark, shut: false, conflate }
+    /// A queue with this mark, or for the newest message only, for messages that go to a stream.
+    pub(crate) fn new(mark: Mark, conflate: bool) -> Self {
+        Self::of(Open::Encoded(Batch::default()), mark, conflate)
     }
 
     /// As [`Outbox::new`], for messages that stay in this process.
-    pub(crate) fn whole(mark: usize, conflate: bool) -> Self {
-        Self { open: Open::Whole(VecDeque::new()), in_flight: 0, mark, shut: false, conflate }
+    pub(crate) fn whole(mark: Mark, conflate: bool) -> Self {
+        Self::of(Open::Whole(VecDeque::new(), 0), mark, conflate)
+    }
+
+    fn of(open: Open, mark: Mark, conflate: bool) -> Self {
+        // A queue that makes room by itself has no mark to reach.
+        let mark = if conflate { Mark::NONE } else { mark };
+        Self { open, in_flight: 0, octets: 0, mark, shut: None, low: 0, conflate }
     }
 
     /// Whether the messages stay in this process.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.open, Open::Whole(_))
+        matches!(self.open, Open::Whole(..))
     }
 
     /// Accepts a message. The caller has seen that there is room.
-    #[inline]
+    #[inline(always)] // as what calls it, for it is most of that
     pub(crate) fn push(&mut self, message: &Message) -> Pushed {
-        let replaced = self.conflate && !self.open.is_empty();
-        if replaced {
-            self.open.clear();
-        }
-        let first = self.open.is_empty();
-        let full = match &mut self.open {
+        let gone = if self.conflate { self.replace() } else { 0 };
+        let (octets, messages, fills) = match &mut self.open {
             Open::Encoded(batch) => {
                 let octets = batch.push(message);
-                batch.len() + octets > if batch.gathers() { GATHERED } else { COPIED }
+                let limit = if batch.gathers() { GATHERED } else { COPIED };
+                (octets, batch.messages(), batch.len() + octets > limit)
             }
-            Open::Whole(messages) => {
+            Open::Whole(messages, all) => {
+                let octets = message.weight();
+                *all += octets;
                 messages.push_back(message.clone());
-                false
+                (octets, messages.len(), false)
             }
         };
-        self.shut = self.is_full();
-        Pushed { first, ripe: self.shut || full, replaced }
+        self.octets += octets;
+        let full = messages + self.in_flight >= self.mark.messages || self.octets >= self.mark.octets;
+        Pushed {
+            first: messages == 1,
+            ripe: fills || full,
+            grown: octets.wrapping_sub(gone) as isize,
+            replaced: gone > 0,
+            shuts: full && self.shut_if_open(),
+        }
+    }
+
+    /// The mark is reached: shuts the queue. False if it is shut already.
+    #[cold]
+    fn shut_if_open(&mut self) -> bool {
+        let opened = self.shut.is_none();
+        if opened {
+            self.shut = self.fullness();
+            self.low = self.own_low();
+        }
+        opened
+    }
+
+    /// Gives up what no wire has taken for what is to come. Tells how many octets that was.
+    fn replace(&mut self) -> usize {
+        let octets = self.open.octets();
+        self.octets -= octets;
+        self.open.clear();
+        octets
     }
 
     /// Whether another message may be pushed.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        !self.shut
+        self.shut.is_none()
+    }
+
+    /// What the queue was shut for, if it is.
+    pub(crate) fn shut(&self) -> Option<Shut> {
+        self.shut
     }
 
     /// Whether the mark is reached. Unlike [`Outbox::has_room`] this changes with every message that is written.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        !self.conflate && self.queued() >= self.mark
+        self.fullness().is_some()
+    }
+
+    /// Shuts the queue until it has no more octets than this, or [`Outbox::reopen`] is called.
+    pub(crate) fn shut_at(&mut self, low: usize) {
+        if self.shut.is_none() {
+            self.shut = Some(Shut::Total);
+            self.low = low.min(self.own_low());
+        }
+    }
+
+    /// The socket has room again for what it was shut for. True if it has opened.
+    pub(crate) fn readmit(&mut self) -> bool {
+        self.low = self.own_low();
+        self.reopen()
     }
 
     /// Gives up the oldest message that no wire has taken. False if there is none.
     pub(crate) fn shed(&mut self) -> bool {
         let sheds = self.has_open();
         if sheds {
+            let before = self.open.octets();
             match &mut self.open {
                 Open::Encoded(batch) => batch.shed(),
-                Open::Whole(messages) => {
+                Open::Whole(messages, octets) => {
                     let oldest = messages.pop_front();
+                    *octets -= oldest.as_ref().map_or(0, Message::weight);
                     shielded(|| drop(oldest));
                 }
             }
-            self.shut = self.is_full();
+            self.octets -= before - self.open.octets();
+            self.reopen();
         }
         sheds
     }
@@ -113,6 +187,12 @@ impl Outbox {
     #[inline]
     pub(crate) fn queued(&self) -> usize {
         self.open.len() + self.in_flight
+    }
+
+    /// The octets of these, as they are written or, if they stay in this process, as they lie in memory.
+    #[inline]
+    pub(crate) fn octets(&self) -> usize {
+        self.octets
     }
 
     /// Whether the wire still works on what it took: it will come back for more by itself.
@@ -134,17 +214,28 @@ impl Outbox {
         }
     }
 
-    /// Gives away up to `room` messages that stay in this process. True if a queue that was shut has opened.
-    pub(crate) fn hand_over(&mut self, room: usize, into: &mut Vec<Message>) -> bool {
-        if let Open::Whole(messages) = &mut self.open {
-            into.extend(messages.drain(..room.min(messages.len())));
+    /// Gives away as many messages as there is room for, which stay in this process. True if a queue that was shut has
+    /// opened.
+    pub(crate) fn hand_over(&mut self, room: Space, into: &mut Vec<Message>) -> bool {
+        if let Open::Whole(messages, octets) = &mut self.open {
+            let mut given = 0;
+            let mut fits = |message: &&Message| {
+                let fits = given < room.octets;
+                given += if fits { message.weight() } else { 0 };
+                fits
+            };
+            let count = messages.iter().take(room.messages).take_while(&mut fits).count();
+            into.extend(messages.drain(..count));
+            *octets -= given;
+            self.octets -= given;
         }
         self.reopen()
     }
 
-    /// Notes that the wire has wholly written `messages` more. True if a queue that was shut has opened.
-    pub(crate) fn written(&mut self, messages: usize) -> bool {
-        self.in_flight -= messages;
+    /// Notes what the wire has wholly written. True if a queue that was shut has opened.
+    pub(crate) fn written(&mut self, written: Written) -> bool {
+        self.in_flight -= written.messages;
+        self.octets -= written.octets;
         self.reopen()
     }
 
@@ -155,13 +246,14 @@ impl Outbox {
             messages.extend(flight.unsent());
         }
         messages.append(&mut self.give_up());
-        self.in_flight = 0;
-        self.shut = false;
+        (self.in_flight, self.octets) = (0, 0);
+        self.shut = None;
         messages
     }
 
     /// Takes the messages back that no wire has taken, in order.
     pub(crate) fn give_up(&mut self) -> Vec<Message> {
+        self.octets -= self.open.octets();
         let messages = match &mut self.open {
             Open::Encoded(batch) => {
                 let batch = std::mem::take(batch);
@@ -170,9 +262,13 @@ impl Outbox {
                 shielded(|| drop(batch));
                 messages
             }
-            Open::Whole(messages) => std::mem::take(messages).into(),
+            Open::Whole(messages, octets) => {
+                *octets = 0;
+                std::mem::take(messages).into()
+            }
         };
-        self.shut = self.is_full();
+        self.shut = self.fullness();
+        self.low = self.own_low();
         messages
     }
 
@@ -180,16 +276,42 @@ impl Outbox {
     pub(crate) fn trim(&mut self) {
         match &mut self.open {
             Open::Encoded(batch) => batch.trim(),
-            Open::Whole(messages) => messages.shrink_to(messages.len()),
+            Open::Whole(messages, _) => messages.shrink_to(messages.len()),
         }
     }
 
     fn reopen(&mut self) -> bool {
-        // Whole messages move in runs already, and the marks of both ends are to add up.
-        let low = if self.is_whole() { self.mark.saturating_sub(1) } else { self.mark / 2 };
-        let opens = self.shut && self.queued() <= low;
-        self.shut &= !opens;
+        if self.shut.is_none() {
+            return false;
+        }
+        let opens = self.queued() <= self.half(self.mark.messages) && self.octets() <= self.low;
+        if opens {
+            self.shut = None;
+        }
         opens
+    }
+
+    /// Which mark is reached, if one is.
+    #[inline]
+    fn fullness(&self) -> Option<Shut> {
+        if self.queued() >= self.mark.messages {
+            Some(Shut::Messages)
+        } else if self.octets >= self.mark.octets {
+            Some(Shut::Octets)
+        } else {
+            None
+        }
+    }
+
+    /// How many octets may be left when only the marks of this queue matter.
+    fn own_low(&self) -> usize {
+        self.half(self.mark.octets)
+    }
+
+    /// Where a queue opens again that was shut at `mark`.
+    fn half(&self, mark: usize) -> usize {
+        // Whole messages move in runs already, and the marks of both ends are to add up.
+        if self.is_whole() { mark.saturating_sub(1) } else { mark / 2 }
     }
 }
 
@@ -198,7 +320,7 @@ impl Open {
     fn is_empty(&self) -> bool {
         match self {
             Self::Encoded(batch) => batch.is_empty(),
-            Self::Whole(messages) => messages.is_empty(),
+            Self::Whole(messages, _) => messages.is_empty(),
         }
     }
 
@@ -207,14 +329,25 @@ impl Open {
     fn len(&self) -> usize {
         match self {
             Self::Encoded(batch) => batch.messages(),
-            Self::Whole(messages) => messages.len(),
+            Self::Whole(messages, _) => messages.len(),
+        }
+    }
+
+    #[inline]
+    fn octets(&self) -> usize {
+        match self {
+            Self::Encoded(batch) => batch.len(),
+            Self::Whole(_, octets) => *octets,
         }
     }
 
     fn clear(&mut self) {
         match self {
             Self::Encoded(batch) => batch.clear(),
-            Self::Whole(messages) => _ = shielded(|| messages.clear()),
+            Self::Whole(messages, octets) => {
+                *octets = 0;
+                shielded(|| messages.clear());
+            }
         }
     }
 }

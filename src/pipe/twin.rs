@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use bytes::Bytes;
 use quickcheck::{Arbitrary, Gen, TestResult, quickcheck};
 
-use super::{Flight, Outbox};
-use crate::message::Message;
+use super::{Flight, Outbox, Shut, Written};
+use crate::message::{Message, Space};
+use crate::options::Mark;
 
 /// What may happen to an outbox and its wire.
 #[derive(Clone, Debug)]
@@ -46,12 +48,31 @@ struct Twin {
     open: VecDeque<Message>,
     in_flight: VecDeque<(Message, usize)>,
     written: usize,
+    /// When it is shut, and whether it is.
+    mark: Option<Mark>,
     shut: bool,
 }
 
 impl Twin {
     fn queued(&self) -> usize {
         self.open.len() + self.in_flight.len()
+    }
+
+    fn octets(&self) -> usize {
+        let open: usize = self.open.iter().map(encoded_len).sum();
+        open + self.in_flight.iter().map(|(_, len)| len).sum::<usize>()
+    }
+
+    fn push(&mut self, message: Message) {
+        self.open.push_back(message);
+        self.shut |=
+            self.mark.is_some_and(|mark| self.queued() >= mark.messages || self.octets() >= mark.octets);
+    }
+
+    fn drain(&mut self) {
+        self.shut &= self
+            .mark
+            .is_some_and(|mark| self.queued() > mark.messages / 2 || self.octets() > mark.octets / 2);
     }
 
     fn report(&mut self) -> usize {
@@ -69,10 +90,10 @@ fn encoded_len(message: &Message) -> usize {
     message.parts().map(|part| part.len() + if part.len() > 255 { 9 } else { 2 }).sum()
 }
 
-fn run(mark: usize, steps: Vec<Step>) -> Result<(), String> {
+fn run(mark: Mark, steps: Vec<Step>) -> Result<(), String> {
     let mut outbox = Outbox::new(mark, false);
     let mut flight = Flight::default();
-    let mut twin = Twin::default();
+    let mut twin = Twin { mark: Some(mark), ..Twin::default() };
     let mut serial = 0u8;
     for step in steps {
         match step {
@@ -83,15 +104,14 @@ fn run(mark: usize, steps: Vec<Step>) -> Result<(), String> {
                         .map(|part| vec![serial ^ part; usize::from(octets) * usize::from(part % 2)])
                         .collect();
                     outbox.push(&message);
-                    twin.open.push_back(message);
-                    twin.shut = twin.queued() >= mark;
+                    twin.push(message);
                 }
             }
             Step::Take => {
                 if flight.is_done() {
-                    let written = flight.newly_written().messages;
+                    let written = flight.newly_written();
                     outbox.written(written);
-                    if written != twin.report() {
+                    if written.messages != twin.report() {
                         return Err("count at the end of a batch".into());
                     }
                     outbox.take(&mut flight);
@@ -109,16 +129,16 @@ fn run(mark: usize, steps: Vec<Step>) -> Result<(), String> {
                 twin.written += octets;
             }
             Step::Report => {
-                let written = flight.newly_written().messages;
+                let written = flight.newly_written();
                 outbox.written(written);
-                if written != twin.report() {
+                if written.messages != twin.report() {
                     return Err("count in the middle of a batch".into());
                 }
             }
             Step::Die => {
-                let written = flight.newly_written().messages;
+                let written = flight.newly_written();
                 outbox.written(written);
-                if written != twin.report() {
+                if written.messages != twin.report() {
                     return Err("count at death".into());
                 }
                 let back = outbox.take_back(Some(&mut flight));
@@ -132,25 +152,29 @@ fn run(mark: usize, steps: Vec<Step>) -> Result<(), String> {
                 twin.shut = false;
                 for message in back {
                     outbox.push(&message);
-                    twin.open.push_back(message);
-                    twin.shut = twin.queued() >= mark;
+                    twin.push(message);
                 }
             }
         }
-        twin.shut &= twin.queued() > mark / 2;
-        if outbox.queued() != twin.queued() {
-            return Err(format!("queued {} instead of {}", outbox.queued(), twin.queued()));
+        twin.drain();
+        let (queued, octets) = (twin.queued(), twin.octets());
+        if (outbox.queued(), outbox.octets()) != (queued, octets) {
+            return Err(format!(
+                "{queued} messages, {octets} octets, and not {}: {outbox:?}",
+                outbox.octets()
+            ));
         }
-        if outbox.has_room() == twin.shut && twin.queued() < mark {
-            return Err(format!("room is {} at {} of {mark}", outbox.has_room(), twin.queued()));
+        if outbox.has_room() == twin.shut {
+            return Err(format!("shut is {} at {queued}, {octets} of {mark:?}: {outbox:?}", twin.shut));
         }
     }
     Ok(())
 }
 
 quickcheck! {
-    fn an_outbox_is_its_twin(mark: u8, steps: Vec<Step>) -> TestResult {
-        match run(1 + usize::from(mark % 24), steps) {
+    fn an_outbox_is_its_twin(messages: u8, octets: u16, steps: Vec<Step>) -> TestResult {
+        let octets = if octets % 2 == 0 { usize::MAX } else { usize::from(octets) };
+        match run(Mark { messages: 1 + usize::from(messages % 24), octets }, steps) {
             Ok(()) => TestResult::passed(),
             Err(why) => TestResult::error(why),
         }
@@ -175,7 +199,7 @@ fn a_write_cut_at_any_octet_counts_whole_messages_and_gives_back_the_rest() {
         })
         .collect();
     for cut in 0..=*ends.last().expect("there are messages") {
-        let mut outbox = Outbox::new(100, false);
+        let mut outbox = Outbox::new(Mark::of(100), false);
         let mut flight = Flight::default();
         for message in &messages {
             outbox.push(message);
@@ -183,25 +207,29 @@ fn a_write_cut_at_any_octet_counts_whole_messages_and_gives_back_the_rest() {
         outbox.take(&mut flight);
         flight.wrote(cut);
         let whole = ends.iter().filter(|end| **end <= cut).count();
-        assert_eq!(flight.newly_written().messages, whole, "cut at {cut}");
-        outbox.written(whole);
+        let written = flight.newly_written();
+        assert_eq!(written.messages, whole, "cut at {cut}");
+        outbox.written(written);
+        assert_eq!(outbox.octets(), ends.last().unwrap() - written.octets);
         assert_eq!(outbox.take_back(Some(&mut flight)), messages[whole..], "cut at {cut}");
     }
 }
 
 #[test]
 fn a_conflating_outbox_keeps_the_newest_and_says_what_it_replaced() {
-    let mut outbox = Outbox::new(1, true);
-    assert!(!outbox.push(&Message::from("a")).replaced);
-    assert!(outbox.push(&Message::from("b")).replaced);
+    let mut outbox = Outbox::new(Mark { messages: 1, octets: 1 }, true);
+    assert_eq!(outbox.push(&Message::from("a")).grown, 3);
+    let pushed = outbox.push(&Message::from("bcd"));
+    assert_eq!((pushed.replaced, pushed.first, pushed.grown, outbox.octets()), (true, true, 2, 5));
     assert!(outbox.has_room());
     assert_eq!(outbox.queued(), 1);
-    assert_eq!(outbox.take_back(None), [Message::from("b")]);
+    assert_eq!(outbox.take_back(None), [Message::from("bcd")]);
 }
 
 #[test]
 fn a_full_outbox_opens_at_half_its_mark() {
-    let mut outbox = Outbox::new(4, false);
+    let one = Written { messages: 1, octets: 3 };
+    let mut outbox = Outbox::new(Mark::of(4), false);
     let mut flight = Flight::default();
     for _ in 0..4 {
         assert!(outbox.has_room());
@@ -209,7 +237,75 @@ fn a_full_outbox_opens_at_half_its_mark() {
     }
     assert!(!outbox.has_room());
     outbox.take(&mut flight);
-    assert!(!outbox.written(1));
-    assert!(outbox.written(1));
+    assert!(!outbox.written(one));
+    assert!(outbox.written(one));
     assert!(outbox.has_room());
+}
+
+#[test]
+fn an_outbox_of_so_many_octets_opens_at_half_of_them() {
+    let half = Message::from(vec![7; 491]); // 500 octets, framed
+    let mut outbox = Outbox::new(Mark { messages: 100, octets: 1000 }, false);
+    let mut flight = Flight::default();
+    assert!(!outbox.push(&half).shuts);
+    let pushed = outbox.push(&half);
+    assert!(pushed.shuts && pushed.ripe);
+    assert_eq!((outbox.shut(), outbox.octets()), (Some(Shut::Octets), 1000));
+    outbox.take(&mut flight);
+    assert_eq!(outbox.octets(), 1000, "what is being written counts until it is written");
+    flight.wrote(999);
+    assert!(outbox.written(flight.newly_written()));
+    assert_eq!((outbox.has_room(), outbox.octets()), (true, 500));
+    assert!(!outbox.is_full());
+    outbox.push(&Message::from(vec![7; 1 << 20]));
+    assert!(outbox.is_full(), "the last may be as large as it likes");
+}
+
+#[test]
+fn whole_messages_count_with_the_memory_they_take() {
+    let large = Message::from(vec![7; 500 - Message::WEIGHT]);
+    let mut outbox = Outbox::whole(Mark { messages: 100, octets: 1000 }, false);
+    outbox.push(&large);
+    assert!(outbox.push(&large).shuts);
+    let mut given = Vec::new();
+    assert!(!outbox.hand_over(Space::ENDLESS.within(0), &mut given));
+    assert!(outbox.hand_over(Space::ENDLESS.within(1), &mut given), "one that fits in part is given whole");
+    assert_eq!((given.len(), outbox.octets()), (1, 500));
+    outbox.push(&Message::new());
+    assert!(outbox.shed());
+    assert_eq!(outbox.octets(), Message::WEIGHT);
+    outbox.give_up();
+    assert_eq!(outbox.octets(), 0);
+}
+
+#[test]
+fn a_queue_that_is_shut_for_others_opens_when_it_is_told_so_or_has_little_left() {
+    let mut outbox = Outbox::new(Mark { messages: 100, octets: 10_000 }, false);
+    (0..10).for_each(|_| _ = outbox.push(&Message::from(vec![7; 98])));
+    outbox.shut_at(300);
+    assert_eq!(outbox.shut(), Some(Shut::Total));
+    assert!(!outbox.is_full(), "its own mark is far");
+    let mut flight = Flight::default();
+    outbox.take(&mut flight);
+    assert!(!outbox.written(Written { messages: 6, octets: 600 }));
+    assert!(outbox.written(Written { messages: 1, octets: 100 }));
+    outbox.shut_at(0);
+    assert!(outbox.readmit());
+    assert!(outbox.has_room());
+}
+
+#[test]
+fn large_bodies_that_are_written_are_let_go_of() {
+    let body = Bytes::from(vec![7; 10_000]);
+    let mut outbox = Outbox::new(Mark::of(100), false);
+    let mut flight = Flight::default();
+    (0..3).for_each(|_| _ = outbox.push(&Message::from(body.clone())));
+    outbox.take(&mut flight);
+    flight.wrote(10_009 + 5000);
+    flight.newly_written();
+    let (held, sum) = (flight.unsent().count(), 10_009 * 3);
+    assert_eq!(held, 2);
+    flight.wrote(sum - 15_009);
+    flight.newly_written();
+    assert!(body.is_unique());
 }

@@ -221,10 +221,32 @@ impl<T: Identifies> Builder<T> {
 impl<T: Sends> Builder<T> {
     /// The high-water mark for sending: the most messages queued for one peer, 1000 by default, zero for no limit. It
     /// counts whole messages, exactly, those being written included; what the system has taken is not counted.
+    /// [`send_hwm_bytes`](Self::send_hwm_bytes) holds beside it.
     ///
     /// A higher mark rides out longer pauses of a peer and costs the memory of what is queued.
     pub fn send_hwm(self, messages: usize) -> Self {
         self.with(|options| options.send_hwm = messages)
+    }
+
+    /// The most bytes queued for one peer, beside the mark for messages: 256 MiB by default, zero for no limit. The queue
+    /// is full when it has so many messages or so many bytes, and takes messages again when it has half of them. A message
+    /// that finds it empty is taken whatever its size.
+    ///
+    /// They are counted as they are written, framing included, until their message is written wholly; on `inproc` as for
+    /// [`recv_hwm_bytes`](Self::recv_hwm_bytes). What is done at the mark is done here: `send` waits, or the message is
+    /// dropped, as the type of the socket has it. A refusal says [`FullOfBytes`](crate::Refusal::FullOfBytes). With
+    /// [`conflate`](Self::conflate) there is nothing to limit.
+    pub fn send_hwm_bytes(self, bytes: usize) -> Self {
+        self.with(|options| options.send_hwm_bytes = bytes)
+    }
+
+    /// The most bytes queued for all peers together: 1 GiB by default, zero for no limit.
+    ///
+    /// From there on, and until half of it is written, a queue is full that has its share of it, this number divided by
+    /// that of the peers: whoever keeps up still gets messages while others stand still. For that the queues together may
+    /// come to have twice as much, if they were filled very unequally.
+    pub fn max_send_bytes(self, bytes: usize) -> Self {
+        self.with(|options| options.max_send_bytes = bytes)
     }
 
     /// How long [`send`](Socket::send) waits for room: without end by default (`None`), zero for not at all.
@@ -243,10 +265,31 @@ impl<T: Sends> Builder<T> {
 
 impl<T: Receives> Builder<T> {
     /// The high-water mark for receiving: the most messages queued from one peer, 1000 by default, zero for no limit.
-    /// It counts whole messages, exactly, and not their bytes. At the mark the peer is not read from until half of them
-    /// are taken.
+    /// It counts whole messages, exactly. At the mark the peer is not read from until half of them are taken.
+    /// [`recv_hwm_bytes`](Self::recv_hwm_bytes) holds beside it.
     pub fn recv_hwm(self, messages: usize) -> Self {
         self.with(|options| options.recv_hwm = messages)
+    }
+
+    /// The most bytes queued from one peer, beside the mark for messages: 64 MiB by default, zero for no limit. When there
+    /// are so many the peer is not read from until half of them are taken; nothing is lost, for the system holds it back. A
+    /// message that finds the queue empty is received whatever its size.
+    ///
+    /// Counted is the memory that messages take: 72 bytes for each, in which one of up to [`Message::INLINE`] bytes has room;
+    /// for others those of their parts, and 32 for each of several. What is under way and not whole yet is not counted: the
+    /// queue may have one message more than this allows, and what one read brings, 64 KiB as they come over the wire. With
+    /// [`conflate`](Self::conflate) there is nothing to limit.
+    pub fn recv_hwm_bytes(self, bytes: usize) -> Self {
+        self.with(|options| options.recv_hwm_bytes = bytes)
+    }
+
+    /// The most bytes queued from all peers together, counted in the same way: 1 GiB by default, zero for no limit. When
+    /// there are so many, whoever brings more is not read from until half of them are taken; those are read on first who
+    /// have brought nothing for the longest time.
+    ///
+    /// What an [`XPub`](super::XPub) tells of subscriptions counts here, too.
+    pub fn max_recv_bytes(self, bytes: usize) -> Self {
+        self.with(|options| options.max_recv_bytes = bytes)
     }
 
     /// How long [`recv`](Socket::recv) waits for a message: without end by default (`None`), zero for not at all.

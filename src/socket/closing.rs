@@ -13,7 +13,7 @@ use crate::context::{Member, Places};
 use crate::error::{Closed, Unmet};
 use crate::message::Message;
 use crate::peer::{Ending, Host};
-use crate::pipe::Wakes;
+use crate::pipe::{Outbox, Wakes};
 use crate::slots::Id;
 use crate::zmtp::SocketType;
 
@@ -108,10 +108,12 @@ impl State {
         let Self { pipes, pattern, .. } = self;
         let Some(mut ledger) = pipes.ledger.take() else { return Closed::default() };
         let homeless = pattern.drain();
-        for (_, peer) in pipes.peers.iter_mut() {
-            let queued = peer.outbox.give_up();
+        let peers: Vec<Id> = pipes.peers.iter().map(|(id, _)| id).collect();
+        for id in peers {
+            let queued = pipes.with_outbox(id, Outbox::give_up).unwrap_or_default();
             // What the socket has told itself meanwhile.
-            let unread = peer.inbox.clear() as u64;
+            let unread = pipes.clear_inbox(id) as u64;
+            let Some(peer) = pipes.peers.get_mut(id) else { continue };
             peer.tally.taken_back += queued.len() as u64;
             pipes.stats.returned += queued.len() as u64;
             pipes.stats.discarded += unread;
@@ -132,9 +134,12 @@ impl State {
     /// Takes out everything that is queued and with no wire.
     pub(super) fn give_up(&mut self) -> Vec<Message> {
         let mut unsent = self.pattern.drain();
-        for (_, peer) in self.pipes.peers.iter_mut() {
-            let queued = peer.outbox.give_up();
-            peer.tally.taken_back += queued.len() as u64;
+        let peers: Vec<Id> = self.pipes.peers.iter().map(|(id, _)| id).collect();
+        for id in peers {
+            let queued = self.pipes.with_outbox(id, Outbox::give_up).unwrap_or_default();
+            if let Some(peer) = self.pipes.peers.get_mut(id) {
+                peer.tally.taken_back += queued.len() as u64;
+            }
             unsent.extend(queued);
         }
         unsent

@@ -71,7 +71,7 @@ impl Core {
     fn send_or(&self, message: &Message, full: impl FnOnce(&mut Waiters)) -> Result<(), Refusal> {
         let Some(mut state) = self.enter() else { return Err(Refusal::Forked) };
         let result = state.send(message);
-        if result == Err(Refusal::Full) {
+        if result.is_err_and(Refusal::is_full) {
             full(&mut state.senders);
         }
         let turn = state.end_turn(result.is_ok());
@@ -201,9 +201,12 @@ impl Core {
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.lock();
+        state.pipes.check();
         Stats {
             queued: (state.pipes.queued() + state.pattern.homeless()) as u64,
+            queued_bytes: (state.pipes.queued_octets() + state.pattern.homeless_octets()) as u64,
             waiting: state.pipes.waiting() as u64,
+            waiting_bytes: state.pipes.waiting_octets() as u64,
             ..state.pipes.stats
         }
     }
@@ -242,6 +245,7 @@ impl Core {
         let mut state = self.lock();
         state.pipes.defer(true);
         let result = change(&mut state, &mut wakes);
+        state.uncram(&mut wakes);
         state.tell_news(&mut wakes);
         state.pipes.defer(false);
         self.release(state);

@@ -5,7 +5,7 @@ use super::pipes::Pipes;
 use super::{Conflates, Identifies, Kind, Receives, Sends, sealed};
 use crate::error::Refusal;
 use crate::message::Message;
-use crate::options::{Options, mark};
+use crate::options::Options;
 use crate::pattern::{Balancer, FairQueue};
 use crate::slots::Id;
 use crate::zmtp::SocketType;
@@ -31,7 +31,7 @@ impl Identifies for Dealer {}
 
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
     Box::new(Dealing {
-        outgoing: Balancer::new(mark(options.send_hwm), options.conflate),
+        outgoing: Balancer::new(options.send_mark(), options.conflate),
         incoming: FairQueue::default(),
     })
 }
@@ -44,11 +44,11 @@ struct Dealing {
 impl Pattern for Dealing {
     #[inline]
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        if self.outgoing.send(pipes, message) { Ok(Sent::Message) } else { Err(Refusal::Full) }
+        self.outgoing.send(pipes, message).map(|()| Sent::Message)
     }
 
-    fn can_send(&self, _: &Pipes) -> bool {
-        self.outgoing.has_room()
+    fn can_send(&self, pipes: &Pipes) -> bool {
+        self.outgoing.has_room(pipes)
     }
 
     fn incoming(&self) -> Option<&FairQueue> {
@@ -77,6 +77,10 @@ impl Pattern for Dealing {
 
     fn homeless(&self) -> usize {
         self.outgoing.homeless()
+    }
+
+    fn homeless_octets(&self) -> usize {
+        self.outgoing.homeless_octets()
     }
 
     fn drain(&mut self) -> Vec<Message> {

@@ -8,7 +8,7 @@ use super::core::Core;
 use super::state::{Phase, State};
 use crate::endpoint::Inproc;
 use crate::limit::Limit;
-use crate::message::Message;
+use crate::message::{Message, Space};
 use crate::monitor::{End, Event, Remote};
 use crate::options::Overflow;
 use crate::peer::{Carrier, Ending, Host, Rejection, Word};
@@ -30,9 +30,8 @@ impl Host for Core {
 
     fn exchange(&self, id: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes {
         let exchange = |state: &mut State, wakes: &mut Wakes| {
-            let Some(peer) = state.pipes.peers.get_mut(id) else { return };
             let written = flight.newly_written();
-            let opens = peer.outbox.written(written.messages);
+            let Some(opens) = state.pipes.with_outbox(id, |outbox| outbox.written(written)) else { return };
             state.count_written(id, written);
             if opens {
                 state.writable(id, wakes);
@@ -48,14 +47,15 @@ impl Host for Core {
         self.change(exchange).1
     }
 
-    fn hand_over(&self, id: Id, room: usize, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes {
+    fn hand_over(&self, id: Id, room: Space, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes {
         let hand_over = |state: &mut State, wakes: &mut Wakes| {
             let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) else { return };
             words.append(&mut peer.words);
             let before = messages.len();
-            let opens = peer.outbox.hand_over(room, messages);
+            let opens =
+                state.pipes.with_outbox(id, |outbox| outbox.hand_over(room, messages)).unwrap_or(false);
             let taken = &messages[before..];
-            if taken.is_empty() {
+            if let Some(peer) = state.pipes.peers.get_mut(id).filter(|_| taken.is_empty()) {
                 peer.pace.heard();
             }
             let octets = taken.iter().map(Message::byte_len).sum();
@@ -68,7 +68,7 @@ impl Host for Core {
         self.change(hand_over).1
     }
 
-    fn deliver(&self, id: Id, messages: &mut Vec<Message>, octets: usize) -> (usize, Wakes) {
+    fn deliver(&self, id: Id, messages: &mut Vec<Message>, octets: usize) -> (Space, Wakes) {
         self.change(|state, wakes| {
             let open = state.phase == Phase::Open;
             let State { pipes, pattern, .. } = &mut *state;
@@ -78,7 +78,7 @@ impl Host for Core {
                 shielded(|| messages.clear());
                 state.count_received(id, count, octets);
                 state.pipes.count_discarded(id, count);
-                return usize::MAX;
+                return Space::ENDLESS;
             };
             peer.pace.heard();
             let (subscribers, received) = (pattern.subscribers(), pipes.stats.received);
@@ -96,12 +96,8 @@ impl Host for Core {
         })
     }
 
-    fn room(&self, id: Id) -> usize {
-        let mut state = self.lock();
-        match state.pipes.peers.get_mut(id) {
-            Some(peer) => peer.inbox.room_or_pause(),
-            None => usize::MAX,
-        }
+    fn room(&self, id: Id) -> Space {
+        self.lock().pipes.room(id)
     }
 
     fn lose(&self, id: Id, flight: &mut Flight) -> Wakes {
@@ -286,31 +282,31 @@ impl State {
     }
 
     /// Puts what has come, and is wanted, into the inbox of a peer. Tells how much more may come.
-    fn accept(&mut self, id: Id, messages: &mut Vec<Message>, discarded: usize, wakes: &mut Wakes) -> usize {
+    fn accept(&mut self, id: Id, messages: &mut Vec<Message>, discarded: usize, wakes: &mut Wakes) -> Space {
         let Self { pipes, pattern, .. } = self;
         let count = messages.len();
         pipes.stats.discarded += discarded as u64;
-        let Some(peer) = pipes.peers.get_mut(id) else { return usize::MAX };
         if count > 0 {
-            pipes.stats.discarded += peer.inbox.accept(messages) as u64;
+            pipes.accept(id, messages);
             pattern.readable(id);
         }
-        let room = if pattern.receives() { peer.inbox.room_or_pause() } else { usize::MAX };
+        let room = if pattern.receives() { pipes.room(id) } else { Space::ENDLESS };
         self.wake_receivers(count, wakes);
         room
     }
 
     fn lose(&mut self, id: Id, flight: &mut Flight, immediate: bool, wakes: &mut Wakes) {
-        let Some(peer) = self.pipes.peers.get_mut(id) else { return };
         let written = flight.newly_written();
-        peer.outbox.written(written.messages);
+        if self.pipes.with_outbox(id, |outbox| outbox.written(written)).is_none() {
+            return;
+        }
         self.count_written(id, written);
+        let unsent = self.pipes.with_outbox(id, |outbox| outbox.take_back(Some(flight))).unwrap_or_default();
         let Some(peer) = self.pipes.peers.get_mut(id) else { return };
         let unconfirmed = std::mem::take(&mut peer.written);
         peer.tally.unconfirmed += unconfirmed;
         let was_attached = peer.carrier.is_some();
         let expected = peer.dialled && !immediate;
-        let unsent = peer.outbox.take_back(Some(flight));
         self.pipes.stats.unconfirmed += unconfirmed;
         self.pipes.stats.peers -= usize::from(was_attached);
         self.detach(id);
@@ -339,8 +335,10 @@ impl State {
 
     /// A peer that is not expected back is gone, but for what is left in its inbox.
     pub(super) fn remove(&mut self, id: Id, wakes: &mut Wakes) {
-        let Some(peer) = self.pipes.peers.get_mut(id).filter(|peer| !peer.dialled) else { return };
-        let unsent = peer.outbox.take_back(None);
+        if self.pipes.peers.get(id).is_none_or(|peer| peer.dialled) {
+            return;
+        }
+        let unsent = self.pipes.with_outbox(id, |outbox| outbox.take_back(None)).unwrap_or_default();
         self.take_back(id, unsent, false);
         self.pattern.gone(id);
         if let Some(peer) = self.pipes.peers.get_mut(id) {

@@ -331,7 +331,7 @@ impl<T: Sends> Socket<T> {
     fn send_within(&self, message: Message, timeout: Option<Duration>) -> Result<(), SendError> {
         match self.core.try_send(&message) {
             Ok(()) => Ok(()),
-            Err(Refusal::Full) => self.wait_to_send(message, timeout),
+            Err(reason) if reason.is_full() => self.wait_to_send(message, timeout),
             Err(reason) => Err(SendError::new(message, reason)),
         }
     }

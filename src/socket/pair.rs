@@ -7,7 +7,7 @@ use super::pipes::Pipes;
 use super::{Kind, Receives, Sends, sealed};
 use crate::error::{ConnectError, Refusal};
 use crate::message::Message;
-use crate::options::{Options, mark};
+use crate::options::Options;
 use crate::pattern::{Balancer, FairQueue};
 use crate::peer::Rejection;
 use crate::slots::Id;
@@ -32,7 +32,7 @@ impl Receives for Pair {}
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
     Box::new(Pairing {
         peer: None,
-        outgoing: Balancer::new(mark(options.send_hwm), false),
+        outgoing: Balancer::new(options.send_mark(), false),
         incoming: FairQueue::default(),
     })
 }
@@ -55,11 +55,11 @@ impl Pairing {
 impl Pattern for Pairing {
     #[inline]
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        if self.outgoing.send(pipes, message) { Ok(Sent::Message) } else { Err(Refusal::Full) }
+        self.outgoing.send(pipes, message).map(|()| Sent::Message)
     }
 
-    fn can_send(&self, _: &Pipes) -> bool {
-        self.outgoing.has_room()
+    fn can_send(&self, pipes: &Pipes) -> bool {
+        self.outgoing.has_room(pipes)
     }
 
     fn incoming(&self) -> Option<&FairQueue> {
@@ -104,6 +104,10 @@ impl Pattern for Pairing {
 
     fn homeless(&self) -> usize {
         self.outgoing.homeless()
+    }
+
+    fn homeless_octets(&self) -> usize {
+        self.outgoing.homeless_octets()
     }
 
     fn drain(&mut self) -> Vec<Message> {

@@ -14,7 +14,8 @@ use crate::zmtp::PeerInfo;
 ///
 /// All methods run under the core lock and must not block. What a type does not do it leaves to the default.
 pub(crate) trait Pattern: Send {
-    /// Queues a message with the peer, or peers, it is for. [`Refusal::Full`] has the caller wait, or try later.
+    /// Queues a message with the peer, or peers, it is for. One that [is full](Refusal::is_full) has the caller wait, or try
+    /// later.
     fn send(&mut self, _pipes: &mut Pipes, _message: &Message) -> Result<Sent, Refusal> {
         Err(Refusal::Full)
     }
@@ -105,6 +106,11 @@ pub(crate) trait Pattern: Send {
 
     /// How many messages are accepted and with no peer.
     fn homeless(&self) -> usize {
+        0
+    }
+
+    /// Octets that these take.
+    fn homeless_octets(&self) -> usize {
         0
     }
 

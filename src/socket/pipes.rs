@@ -7,13 +7,14 @@ use super::ledger::{Ledger, Line, place_of};
 use super::stats::Stats;
 use crate::clock;
 use crate::endpoint::Endpoint;
+use crate::error::Refusal;
 use crate::limit::Limit;
-use crate::message::Message;
+use crate::message::{Message, Space};
 use crate::monitor::Remote;
-use crate::options::{Options, mark};
+use crate::options::{Mark, Options, limit};
 use crate::pattern::{self, Pipes as _};
 use crate::peer::{Carrier, Peer, Word};
-use crate::pipe::{Inbox, Outbox};
+use crate::pipe::{Inbox, Outbox, Pushed, Shut};
 use crate::shield::shielded;
 use crate::slots::{Id, Slots};
 
@@ -32,8 +33,20 @@ pub(crate) struct Pipes {
     reached: Vec<(Limit, Remote)>,
     /// Nobody will pump: what is queued now goes to `dirty`.
     deferring: bool,
-    send_mark: usize,
-    recv_mark: usize,
+    send_mark: Mark,
+    recv_mark: Mark,
+    /// The most octets that may wait to be written, to all peers together.
+    max_send: usize,
+    /// Octets in all outbound queues.
+    queued_octets: usize,
+    /// They were too many, and half of them have not drained since.
+    crammed: bool,
+    /// The most octets that may wait to be received of all peers together.
+    max_recv: usize,
+    /// Octets that what waits to be received holds outside of the inboxes.
+    outside: usize,
+    /// Some peers are held up for that: see [`Peer::held_up`].
+    holds_up: bool,
     pub(super) conflate: bool,
     /// What each connection begins with.
     welcome: Option<Message>,
@@ -96,8 +109,14 @@ impl Pipes {
             recent: Vec::new(),
             reached: Vec::new(),
             deferring: false,
-            send_mark: mark(options.send_hwm),
-            recv_mark: mark(options.recv_hwm),
+            send_mark: options.send_mark(),
+            recv_mark: options.recv_mark(),
+            max_send: limit(options.max_send_bytes),
+            queued_octets: 0,
+            crammed: false,
+            max_recv: limit(options.max_recv_bytes),
+            outside: 0,
+            holds_up: false,
             conflate: options.conflate,
             welcome: options.welcome.clone(),
         }
@@ -128,6 +147,67 @@ impl Pipes {
     /// Messages in all outbound queues.
     pub(super) fn queued(&self) -> usize {
         self.peers.iter().map(|(_, peer)| peer.outbox.queued()).sum()
+    }
+
+    /// Checks that the sums over all queues are right, where assertions are.
+    pub(super) fn check(&self) {
+        let sum = |octets: fn(&Peer) -> usize| self.peers.iter().map(|(_, peer)| octets(peer)).sum::<usize>();
+        debug_assert_eq!(self.queued_octets, sum(|peer| peer.outbox.octets()));
+        debug_assert_eq!(self.waiting_octets(), sum(|peer| peer.inbox.octets()));
+    }
+
+    /// Octets in all outbound queues.
+    pub(super) fn queued_octets(&self) -> usize {
+        self.queued_octets
+    }
+
+    /// Does something to the outbound queue of a peer, and keeps account of its octets.
+    pub(super) fn with_outbox<T>(&mut self, id: Id, change: impl FnOnce(&mut Outbox) -> T) -> Option<T> {
+        let peer = self.peers.get_mut(id)?;
+        let before = peer.outbox.octets();
+        let result = change(&mut peer.outbox);
+        self.queued_octets = self.queued_octets + peer.outbox.octets() - before;
+        Some(result)
+    }
+
+    /// Whether all outbound queues together have as many octets as they may.
+    #[inline]
+    fn is_crammed(&self) -> bool {
+        self.queued_octets >= self.max_send && !self.conflate
+    }
+
+    /// What a queue may have when all are crammed: its share, so that some slow peers do not keep everything from the others.
+    fn share(&self) -> usize {
+        (self.max_send / self.peers.len().max(1)).max(1)
+    }
+
+    /// Takes note that a push has shut a queue, or that all of them are crammed. True if this one is shut for that.
+    #[cold]
+    fn cram(&mut self, id: Id, shuts: bool) -> bool {
+        let crammed = self.is_crammed();
+        if crammed && !std::mem::replace(&mut self.crammed, true) {
+            self.reach(Limit::TotalSendBytes, id);
+        }
+        let share = self.share();
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        if shuts && peer.outbox.shut() == Some(Shut::Octets) {
+            self.reach(Limit::SendBytes, id);
+        } else if crammed && peer.outbox.octets() >= share {
+            peer.outbox.shut_at(share / 2);
+            return true;
+        }
+        false
+    }
+
+    /// The peers that have room again now that all queues together have; none if that is not so, or was so before.
+    pub(super) fn uncram(&mut self) -> Vec<Id> {
+        if !self.crammed || self.queued_octets > self.max_send / 2 {
+            return Vec::new();
+        }
+        self.crammed = false;
+        let shut = |peer: &Peer| peer.outbox.shut() == Some(Shut::Total);
+        let reopened = |(id, peer): (Id, &mut Peer)| (shut(peer) && peer.outbox.readmit()).then_some(id);
+        self.peers.iter_mut().filter_map(reopened).collect()
     }
 
     /// Messages in all inbound queues.
@@ -233,19 +313,78 @@ impl Pipes {
 
     /// Gives up what is queued for a peer and with no wire. Tells whether its queue has room.
     pub(super) fn revoke(&mut self, id: Id) -> bool {
+        let Some(revoked) = self.with_outbox(id, Outbox::give_up) else { return false };
         let Some(peer) = self.peers.get_mut(id) else { return false };
-        let given_up = peer.outbox.give_up();
-        let revoked = given_up.len() as u64;
-        shielded(|| drop(given_up));
-        peer.tally.taken_back += revoked;
-        self.stats.dropped.abandoned += revoked;
+        let count = revoked.len() as u64;
+        shielded(|| drop(revoked));
+        peer.tally.taken_back += count;
+        self.stats.dropped.abandoned += count;
         peer.outbox.has_room()
+    }
+
+    /// Octets of memory that the messages in all inbound queues take.
+    #[inline]
+    pub(super) fn waiting_octets(&self) -> usize {
+        // What has come and is nowhere else waits.
+        let waiting = self.stats.received - self.stats.delivered - self.stats.discarded;
+        waiting as usize * Message::WEIGHT + self.outside
+    }
+
+    /// Puts what has come from a peer, and was counted, into its inbox.
+    pub(super) fn accept(&mut self, id: Id, messages: &mut Vec<Message>) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let before = peer.inbox.outside();
+        let replaced = peer.inbox.accept(messages);
+        self.outside = self.outside + peer.inbox.outside() - before;
+        peer.served = self.stats.received;
+        self.stats.discarded += replaced as u64;
+    }
+
+    /// How much more a peer may bring. If that is nothing its carrier has to pause, and will be resumed.
+    pub(super) fn room(&mut self, id: Id) -> Space {
+        let left = self.max_recv.saturating_sub(self.waiting_octets());
+        let Some(peer) = self.peers.get_mut(id) else { return Space::ENDLESS };
+        let was_paused = peer.inbox.is_paused();
+        let own = peer.inbox.room_or_pause();
+        let room = if self.conflate { own } else { own.within(left) };
+        peer.held_up = room.is_none() && !own.is_none();
+        if !was_paused && peer.inbox.is_heavy() {
+            self.reach(Limit::RecvBytes, id);
+        } else if peer.held_up && !std::mem::replace(&mut self.holds_up, true) {
+            self.reach(Limit::TotalRecvBytes, id);
+        }
+        room
+    }
+
+    /// Has those read on who are held up, if there is room for what they bring: first of all who has brought nothing for the
+    /// longest time.
+    #[cold]
+    fn let_on(&mut self) {
+        if self.waiting_octets() > self.max_recv / 2 {
+            return;
+        }
+        self.holds_up = false;
+        let Self { peers, errands, .. } = self;
+        let mut held_up: Vec<&mut Peer> =
+            peers.iter_mut().map(|(_, peer)| peer).filter(|peer| peer.held_up).collect();
+        held_up.sort_by_key(|peer| peer.served);
+        for peer in held_up {
+            peer.held_up = false;
+            errands.add(Errand::Resume, peer.source.clone());
+        }
+    }
+
+    /// Drops what came from a peer and was not received, and tells how many messages that was.
+    pub(super) fn clear_inbox(&mut self, id: Id) -> usize {
+        let Some(peer) = self.peers.get_mut(id) else { return 0 };
+        self.outside -= peer.inbox.outside();
+        peer.inbox.clear()
     }
 
     /// Throws away what came from a peer and was not received.
     pub(super) fn discard(&mut self, id: Id) {
+        let unread = self.clear_inbox(id);
         let Some(peer) = self.peers.get_mut(id) else { return };
-        let unread = peer.inbox.clear();
         let over = peer.over;
         if peer.inbox.resumes() || peer.outbox.is_whole() {
             self.errands.add(Errand::Resume, peer.source.clone());
@@ -253,6 +392,9 @@ impl Pipes {
         self.count_discarded(id, unread);
         if over {
             self.peers.remove(id);
+        }
+        if self.holds_up {
+            self.let_on();
         }
     }
 
@@ -290,8 +432,30 @@ impl Pipes {
         let count = before.len() as u64 + 1;
         self.stats.received += count;
         peer.tally.received += count;
-        self.stats.discarded += peer.inbox.accept(before) as u64;
-        peer.inbox.notice(message);
+        self.accept(id, before);
+        if let Some(peer) = self.peers.get_mut(id) {
+            self.outside += message.outside();
+            peer.inbox.notice(message);
+        }
+    }
+
+    /// Sees to what a push has brought about beside one more message in a queue. Tells whether that has room still.
+    fn pushed(&mut self, id: Id, pushed: Pushed) -> bool {
+        if pushed.replaced {
+            self.stats.dropped.conflated += 1;
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.tally.taken_back += 1;
+            }
+            self.line(id).into_iter().for_each(|line| line.figures.dropped += 1);
+        }
+        let mut ripe = pushed.ripe;
+        if pushed.shuts || self.is_crammed() {
+            ripe |= self.cram(id, pushed.shuts);
+        }
+        if pushed.first || ripe {
+            self.schedule(id, ripe);
+        }
+        self.peers.get(id).is_some_and(|peer| peer.outbox.has_room())
     }
 
     /// Sees to it that a batch is written: one that is `ripe`, or one that has just been begun.
@@ -325,30 +489,25 @@ impl Pipes {
 const UNTOLD: usize = 64;
 
 impl pattern::Pipes for Pipes {
-    #[inline]
+    #[inline(always)] // it is what most of `send` consists of
     fn push(&mut self, id: Id, message: &Message) -> bool {
         let Some(peer) = self.peers.get_mut(id) else {
             debug_assert!(false, "a message for nobody");
             return false;
         };
         let pushed = peer.outbox.push(message);
-        let room = peer.outbox.has_room();
         peer.tally.given += 1;
-        if pushed.replaced {
-            peer.tally.taken_back += 1;
-            self.stats.dropped.conflated += 1;
-            self.line(id).into_iter().for_each(|line| line.figures.dropped += 1);
+        self.queued_octets = self.queued_octets.wrapping_add_signed(pushed.grown);
+        if pushed.first || pushed.ripe || self.queued_octets >= self.max_send {
+            return self.pushed(id, pushed);
         }
-        if pushed.first || pushed.ripe {
-            self.schedule(id, pushed.ripe);
-        }
-        room
+        peer.outbox.has_room()
     }
 
-    #[inline]
+    #[inline(always)] // as what calls it, for it is most of that
     fn pop(&mut self, id: Id) -> Option<Message> {
         let peer = self.peers.get_mut(id)?;
-        let message = peer.inbox.pop();
+        let message = peer.inbox.pop(&mut self.outside);
         if message.is_some() {
             self.stats.delivered += 1;
             peer.tally.delivered += 1;
@@ -358,6 +517,9 @@ impl pattern::Pipes for Pipes {
         }
         if peer.over && peer.inbox.is_empty() {
             self.peers.remove(id);
+        }
+        if self.holds_up {
+            self.let_on();
         }
         message
     }
@@ -374,13 +536,31 @@ impl pattern::Pipes for Pipes {
 
     #[inline]
     fn is_full(&self, id: Id) -> bool {
-        self.peers.get(id).is_none_or(|peer| peer.outbox.is_full())
+        let full = |peer: &Peer| {
+            peer.outbox.is_full() || (self.is_crammed() && peer.outbox.octets() >= self.share())
+        };
+        self.peers.get(id).is_none_or(full)
+    }
+
+    #[cold]
+    fn refusal(&self, id: Option<Id>) -> Refusal {
+        let of_octets = |peer: &Peer| matches!(peer.outbox.shut(), Some(Shut::Octets | Shut::Total));
+        let of_bytes = match id {
+            Some(id) => self.peers.get(id).is_some_and(of_octets),
+            None => self.peers.iter().any(|(_, peer)| of_octets(peer)),
+        };
+        if of_bytes { Refusal::FullOfBytes } else { Refusal::Full }
+    }
+
+    fn takes(&self, octets: usize) -> bool {
+        self.queued_octets.saturating_add(octets) < self.max_send
     }
 
     fn shed(&mut self, id: Id) -> bool {
-        let Some(peer) = self.peers.get_mut(id) else { return false };
-        let shed = peer.outbox.shed();
-        peer.tally.taken_back += u64::from(shed);
+        let shed = self.with_outbox(id, Outbox::shed).unwrap_or(false);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.tally.taken_back += u64::from(shed);
+        }
         shed
     }
 

@@ -67,10 +67,10 @@ impl<T: Publishes> Socket<T> {
 /// dropped when there was nobody to send it to.
 pub(super) fn count(
     pipes: &mut Pipes,
-    published: Option<Published>,
+    published: Result<Published, Refusal>,
     for_nobody: fn(&mut Dropped) -> &mut u64,
 ) -> Result<Sent, Refusal> {
-    let Published { copies, overflowed } = published.ok_or(Refusal::Full)?;
+    let Published { copies, overflowed } = published?;
     pipes.stats.copied += copies.saturating_sub(1) as u64;
     *for_nobody(&mut pipes.stats.dropped) += u64::from(copies == 0);
     pipes.stats.dropped.overflowed += overflowed as u64;

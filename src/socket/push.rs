@@ -5,7 +5,7 @@ use super::pipes::Pipes;
 use super::{Conflates, Kind, Sends, sealed};
 use crate::error::Refusal;
 use crate::message::Message;
-use crate::options::{Options, mark};
+use crate::options::Options;
 use crate::pattern::Balancer;
 use crate::slots::Id;
 use crate::zmtp::SocketType;
@@ -26,7 +26,7 @@ impl Sends for Push {}
 impl Conflates for Push {}
 
 pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
-    Box::new(Balancing(Balancer::new(mark(options.send_hwm), options.conflate)))
+    Box::new(Balancing(Balancer::new(options.send_mark(), options.conflate)))
 }
 
 struct Balancing(Balancer);
@@ -34,11 +34,11 @@ struct Balancing(Balancer);
 impl Pattern for Balancing {
     #[inline]
     fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        if self.0.send(pipes, message) { Ok(Sent::Message) } else { Err(Refusal::Full) }
+        self.0.send(pipes, message).map(|()| Sent::Message)
     }
 
-    fn can_send(&self, _: &Pipes) -> bool {
-        self.0.has_room()
+    fn can_send(&self, pipes: &Pipes) -> bool {
+        self.0.has_room(pipes)
     }
 
     fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
@@ -59,6 +59,10 @@ impl Pattern for Balancing {
 
     fn homeless(&self) -> usize {
         self.0.homeless()
+    }
+
+    fn homeless_octets(&self) -> usize {
+        self.0.homeless_octets()
     }
 
     fn drain(&mut self) -> Vec<Message> {

@@ -235,7 +235,7 @@ impl Pattern for Requesting {
             self.give_up(pipes);
         }
         if self.rotation.is_empty() && self.lost.is_empty() {
-            return Err(Refusal::Full);
+            return Err(pipes.refusal(None));
         }
         self.give_up(pipes);
         let request = self.enclose(message);
@@ -337,6 +337,13 @@ impl Pattern for Requesting {
 
     fn homeless(&self) -> usize {
         usize::from(matches!(self.state, State::Homeless(_)))
+    }
+
+    fn homeless_octets(&self) -> usize {
+        match &self.state {
+            State::Homeless(request) => request.weight(),
+            _ => 0,
+        }
     }
 
     fn drain(&mut self) -> Vec<Message> {

@@ -173,7 +173,7 @@ impl Pattern for Routing {
                 pipes.push(peer, &body);
             }
         } else if self.mandatory {
-            return Err(Refusal::Full);
+            return Err(pipes.refusal(Some(peer)));
         } else {
             pipes.stats.dropped.overflowed += 1;
         }

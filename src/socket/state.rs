@@ -124,6 +124,8 @@ impl State {
             if passes {
                 self.receivers.wake_all(&mut wakes);
                 self.watchers.wake_all(&mut wakes);
+                // Whoever takes turns may have given up what it had queued.
+                self.uncram(&mut wakes);
             }
             self.tell_news(&mut wakes);
             wakes
@@ -169,6 +171,13 @@ impl State {
         }
         self.pattern.writable(&mut self.pipes, peer);
         self.wake_senders(wakes);
+    }
+
+    /// Peers that had no room because of all queues together may have it again.
+    pub(super) fn uncram(&mut self, wakes: &mut Wakes) {
+        for peer in self.pipes.uncram() {
+            self.writable(peer, wakes);
+        }
     }
 
     pub(super) fn wake_senders(&mut self, wakes: &mut Wakes) {

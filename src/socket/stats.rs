@@ -35,6 +35,8 @@ pub struct Stats {
     pub dropped: Dropped,
     /// Messages that wait to be written.
     pub queued: u64,
+    /// Bytes of memory that these take, as [`send_hwm_bytes`](crate::Builder::send_hwm_bytes) counts them.
+    pub queued_bytes: u64,
     /// How often a message was taken back from a lost connection, to be sent on another.
     pub requeued: u64,
     /// Messages that came from peers.
@@ -46,6 +48,8 @@ pub struct Stats {
     pub discarded: u64,
     /// Messages that wait to be received.
     pub waiting: u64,
+    /// Bytes of memory that these take, as [`recv_hwm_bytes`](crate::Builder::recv_hwm_bytes) counts them.
+    pub waiting_bytes: u64,
     /// Bytes written for the messages in `written`, framing included.
     pub bytes_written: u64,
     /// Bytes that came for the messages in `received`, framing included, and for what was said between them: heartbeats
@@ -92,6 +96,8 @@ pub struct PeerStats {
     pub taken_back: u64,
     /// Messages that wait to be written to it.
     pub queued: u64,
+    /// Bytes of memory that these take.
+    pub queued_bytes: u64,
     /// Messages that came from it.
     pub received: u64,
     /// Messages from it that `recv` gave to the caller.
@@ -100,6 +106,8 @@ pub struct PeerStats {
     pub discarded: u64,
     /// Messages from it that wait to be received.
     pub waiting: u64,
+    /// Bytes of memory that these take.
+    pub waiting_bytes: u64,
     /// Bytes written for the messages in `written`, framing included.
     pub bytes_written: u64,
     /// Bytes that came for the messages in `received`, framing included, and for what was said between them: heartbeats
@@ -120,11 +128,13 @@ impl PeerStats {
             unconfirmed,
             taken_back,
             queued: peer.outbox.queued() as u64,
+            queued_bytes: peer.outbox.octets() as u64,
             received,
             delivered,
             // What has come and is nowhere else.
             discarded: received - delivered - waiting,
             waiting,
+            waiting_bytes: peer.inbox.octets() as u64,
             bytes_written: peer.tally.octets_written,
             bytes_received: peer.tally.octets_received,
         }

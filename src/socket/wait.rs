@@ -42,7 +42,7 @@ impl<'a> Room<'a> {
     ) -> Poll<Result<(), Refusal>> {
         let Place { core, ticket, .. } = &mut self.0;
         match core.send_or_wait(message, ticket, context.waker()) {
-            Err(Refusal::Full) => Poll::Pending,
+            Err(refusal) if refusal.is_full() => Poll::Pending,
             result => Poll::Ready(result),
         }
     }

@@ -9,7 +9,7 @@ use super::handshake::{Config, Handshake, PeerInfo};
 use super::heartbeat::{Pulse, Spoken};
 use super::timers::{Timer, Timers};
 use super::{SocketType, Violation};
-use crate::message::Message;
+use crate::message::{Message, Space};
 
 /// The protocol between us and one peer, from the first octet on, without any I/O.
 ///
@@ -96,7 +96,7 @@ impl Connection {
         }
     }
 
-    /// Takes octets, in order, and appends whole messages, at most `room` of them. Returns how many octets were taken;
+    /// Takes octets, in order, and appends whole messages, as far as there is room for them. Returns how many octets were taken;
     /// the rest, fewer than [`LOOKAHEAD`](super::LOOKAHEAD) unless the room ran out, is to be presented again, in front
     /// of what follows.
     ///
@@ -104,7 +104,7 @@ impl Connection {
     pub(crate) fn handle_input(
         &mut self,
         input: &[u8],
-        room: usize,
+        room: Space,
         now: Instant,
         messages: &mut Vec<Message>,
     ) -> Result<usize, Violation> {
@@ -112,7 +112,7 @@ impl Connection {
             self.heard(now);
         }
         let taken = self.handshake(input, now)?;
-        let rest = self.traffic(&input[taken..], messages.len().saturating_add(room), now, messages)?;
+        let rest = self.traffic(&input[taken..], room, now, messages)?;
         Ok(input.len() - rest.len())
     }
 
@@ -234,13 +234,13 @@ impl Connection {
     fn traffic<'a>(
         &mut self,
         mut input: &'a [u8],
-        full: usize,
+        mut room: Space,
         now: Instant,
         messages: &mut Vec<Message>,
     ) -> Result<&'a [u8], Violation> {
         loop {
             let Phase::Traffic(decoder) = &mut self.phase else { return Ok(input) };
-            let Decoded { command, rest } = decoder.decode(input, full, messages)?;
+            let Decoded { command, rest } = decoder.decode(input, &mut room, messages)?;
             let Some(body) = command else { return Ok(rest) };
             self.command(body, now, messages)?;
             if !rest.is_empty() {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::Violation;
 use super::frame::{Header, LONG_HEADER};
 use super::handshake::Limits;
-use crate::message::Message;
+use crate::message::{Message, Space};
 
 /// Reads the stream of frames that follows the handshake.
 ///
@@ -82,27 +82,43 @@ impl Decoder {
         }
     }
 
-    /// Takes frames and appends whole messages, until there are `full` of them or a command has come.
+    /// Takes frames and appends whole messages, until the room for them is used up or a command has come.
     pub(crate) fn decode<'a>(
         &mut self,
         input: &'a [u8],
-        full: usize,
+        room: &mut Space,
         messages: &mut Vec<Message>,
     ) -> Result<Decoded<'a>, Violation> {
         let mut rest = input;
-        while messages.len() < full {
-            if let Some((body, tail)) = self.short_message(rest) {
-                messages.push(Message::from(body));
-                rest = tail;
-                continue;
+        loop {
+            let before = messages.len();
+            rest = self.short_messages(rest, before.saturating_add(room.messages), messages);
+            *room = room.after(messages.len() - before, 0);
+            if room.is_none() {
+                break;
             }
+            let before = messages.len();
             match self.frame(rest, messages)? {
                 Frame::Starved => break,
                 Frame::Taken(tail) => rest = tail,
                 Frame::Command(body, rest) => return Ok(Decoded { command: Some(body), rest }),
             }
+            if let Some(message) = messages.get(before) {
+                *room = room.after(1, message.outside());
+            }
         }
         Ok(Decoded { command: None, rest })
+    }
+
+    /// Takes small messages, one behind the other, until there are `full` messages.
+    fn short_messages<'a>(&self, input: &'a [u8], full: usize, messages: &mut Vec<Message>) -> &'a [u8] {
+        let mut rest = input;
+        while messages.len() < full {
+            let Some((body, tail)) = self.short_message(rest) else { break };
+            messages.push(Message::from(body));
+            rest = tail;
+        }
+        rest
     }
 
     /// The large body under way, with room made for some of what is missing.
@@ -269,10 +285,14 @@ mod tests {
 
     const LIMITS: Limits = Limits { frame: 1 << 20, message: 1 << 20, parts: 1000, handshake: 0 };
 
+    fn endless() -> Space {
+        Space::ENDLESS
+    }
+
     /// What a new decoder makes of `input`, and how much it leaves.
     fn decode(limits: Limits, input: &[u8]) -> (Vec<Message>, Result<usize, Violation>) {
         let mut messages = Vec::new();
-        let left = Decoder::new(limits).decode(input, usize::MAX, &mut messages).map(|decoded| {
+        let left = Decoder::new(limits).decode(input, &mut endless(), &mut messages).map(|decoded| {
             assert_eq!(decoded.command, None);
             decoded.rest.len()
         });
@@ -305,18 +325,40 @@ mod tests {
     #[test]
     fn stops_when_the_room_is_full() {
         let mut messages = vec![Message::new()];
-        let decoded = Decoder::new(LIMITS).decode(b"\0\0\0\0\0\0", 2, &mut messages).unwrap();
+        let mut room = Space { messages: 1, octets: usize::MAX };
+        let decoded = Decoder::new(LIMITS).decode(b"\0\0\0\0\0\0", &mut room, &mut messages).unwrap();
         assert_eq!((decoded.rest.len(), decoded.command), (4, None));
-        assert_eq!(messages.len(), 2);
+        assert_eq!((messages.len(), room.is_none()), (2, true));
+    }
+
+    #[test]
+    fn stops_when_so_many_octets_are_taken_whatever_the_messages_are_like() {
+        let small = b"\x00\x01s".to_vec();
+        let single = [&b"\x00\x64"[..], &[7; 100]].concat();
+        let parts = [b"\x01\0".repeat(10), b"\x00\0".to_vec()].concat();
+        let kinds = [(small, 72), (single, 72 + 100), (parts, 72 + 11 * 32)];
+        for octets in (1..2000).step_by(7) {
+            for first in 0..3 {
+                let order: Vec<usize> = (0..200).map(|n| (first + n * (n + 1) / 2) % 3).collect();
+                let input: Vec<u8> = order.iter().flat_map(|kind| kinds[*kind].0.clone()).collect();
+                let mut room = Space::ENDLESS.within(octets);
+                let mut messages = Vec::new();
+                Decoder::new(LIMITS).decode(&input, &mut room, &mut messages).unwrap();
+                let taken: usize = messages.iter().map(Message::weight).sum();
+                let last = kinds[order[messages.len() - 1]].1;
+                assert!(taken >= octets && taken - last < octets, "{taken} of {octets}");
+                assert_eq!(room.octets, 0);
+            }
+        }
     }
 
     #[test]
     fn stops_behind_a_command_between_two_parts() {
         let (mut decoder, mut messages) = (Decoder::new(LIMITS), Vec::new());
         let Decoded { command, rest } =
-            decoder.decode(b"\x01\x01A\x04\x05\x04PONG\x00\x01B", 1, &mut messages).unwrap();
+            decoder.decode(b"\x01\x01A\x04\x05\x04PONG\x00\x01B", &mut endless(), &mut messages).unwrap();
         assert_eq!((command, messages.len()), (Some(&b"\x04PONG"[..]), 0));
-        assert_eq!(decoder.decode(rest, 1, &mut messages).unwrap().rest, b"");
+        assert_eq!(decoder.decode(rest, &mut endless(), &mut messages).unwrap().rest, b"");
         assert_eq!(messages, [Message::from(["A", "B"])]);
     }
 
@@ -343,7 +385,9 @@ mod tests {
         let mut taken = 0;
         for _ in 0..200 {
             let before = decoder.block.capacity();
-            decoder.decode(b"\x01\x1D01234567890123456789012345678", usize::MAX, &mut Vec::new()).unwrap();
+            decoder
+                .decode(b"\x01\x1D01234567890123456789012345678", &mut endless(), &mut Vec::new())
+                .unwrap();
             let after = decoder.block.capacity();
             taken += if after > before { after + 29 } else { 0 };
             assert!(taken <= LEAST_BLOCK + 3 * decoder.octets, "{taken} for {}", decoder.octets);
@@ -405,7 +449,7 @@ mod tests {
     fn a_declared_size_allocates_nothing() {
         let mut decoder = Decoder::new(Limits { frame: usize::MAX, message: usize::MAX, ..LIMITS });
         let input = b"\x02\x00\x00\x01\x00\x00\x00\x00\x000123456789";
-        assert_eq!(decoder.decode(input, 1, &mut Vec::new()).unwrap().rest, b"");
+        assert_eq!(decoder.decode(input, &mut endless(), &mut Vec::new()).unwrap().rest, b"");
         let Body { buffer, missing } = decoder.body().unwrap();
         assert_eq!((&buffer[..], missing), (&b"0123456789"[..], STEP - 10));
         assert_eq!(buffer.capacity(), STEP);
@@ -414,7 +458,7 @@ mod tests {
     #[test]
     fn a_large_body_grows_by_doubling_and_ends_with_nothing_to_spare() {
         let (mut decoder, mut messages) = (Decoder::new(LIMITS), Vec::new());
-        decoder.decode(b"\x02\0\0\0\0\0\x05\0\0", 1, &mut messages).unwrap();
+        decoder.decode(b"\x02\0\0\0\0\0\x05\0\0", &mut endless(), &mut messages).unwrap();
         let mut steps = Vec::new();
         while let Some(Body { buffer, missing }) = decoder.body() {
             steps.push(missing / 1024);

@@ -5,8 +5,9 @@ use std::task::Waker;
 
 use crate::limit::Limit;
 use crate::lock::lock;
-use crate::message::Message;
+use crate::message::{Message, Space};
 use crate::monitor::{End, Event, Remote};
+use crate::options::Mark;
 use crate::peer::{Carrier, Host, Rejection, Word};
 use crate::pipe::{Flight, Inbox, Outbox, Wakes};
 use crate::slots::{Id, Slots};
@@ -37,8 +38,8 @@ impl Mock {
     /// A socket with room for `mark` messages each way.
     pub(crate) fn new(mark: usize) -> Arc<Self> {
         let books = Books {
-            outbox: Outbox::new(mark, false),
-            inbox: Inbox::new(mark, false),
+            outbox: Outbox::new(Mark::of(mark), false),
+            inbox: Inbox::new(Mark::of(mark), false),
             names: Slots::new(),
             peer: None,
             refuses: false,
@@ -73,7 +74,8 @@ impl Mock {
     pub(crate) fn take(&self, count: usize) -> (Vec<Message>, bool) {
         let inbox = &mut self.books().inbox;
         let count = count.min(inbox.len());
-        let messages = (0..count).filter_map(|_| inbox.pop()).collect();
+        let mut outside = inbox.outside();
+        let messages = (0..count).filter_map(|_| inbox.pop(&mut outside)).collect();
         (messages, inbox.resumes())
     }
 
@@ -126,8 +128,8 @@ impl Books {
     }
 
     fn count(&mut self, flight: &mut Flight) {
-        let written = flight.newly_written().messages;
-        self.written += written;
+        let written = flight.newly_written();
+        self.written += written.messages;
         self.outbox.written(written);
     }
 }
@@ -159,11 +161,11 @@ impl Host for Mock {
         Wakes::default()
     }
 
-    fn hand_over(&self, _: Id, _: usize, _: &mut Vec<Message>, _: &mut Vec<Word>) -> Wakes {
+    fn hand_over(&self, _: Id, _: Space, _: &mut Vec<Message>, _: &mut Vec<Word>) -> Wakes {
         unreachable!("only whole messages are handed over")
     }
 
-    fn deliver(&self, peer: Id, messages: &mut Vec<Message>, _octets: usize) -> (usize, Wakes) {
+    fn deliver(&self, peer: Id, messages: &mut Vec<Message>, _octets: usize) -> (Space, Wakes) {
         let books = &mut *self.page(peer);
         books.delivered.extend_from_slice(messages);
         books.inbox.accept(messages);
@@ -171,7 +173,7 @@ impl Host for Mock {
         (books.inbox.room_or_pause(), Wakes::default())
     }
 
-    fn room(&self, peer: Id) -> usize {
+    fn room(&self, peer: Id) -> Space {
         self.page(peer).inbox.room_or_pause()
     }
 

@@ -79,7 +79,12 @@ impl Caller {
         loop {
             let before = self.messages.len();
             let rest = &self.held[taken..];
-            let more = self.connection.handle_input(rest, room, self.now, &mut self.messages)?;
+            let more = self.connection.handle_input(
+                rest,
+                Space { messages: room, octets: usize::MAX },
+                self.now,
+                &mut self.messages,
+            )?;
             assert!(more <= rest.len() && self.messages.len() - before <= room);
             taken += more;
             if more == 0 || taken == self.held.len() {
@@ -483,7 +488,7 @@ fn who_answers_says_nothing_of_itself_until_the_peer_is_admitted() {
     let greeting = greeting::ours(b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     let mut ready = Vec::new();
     command::put_ready(&mut ready, SocketType::Pair, b"");
-    connection.handle_input(&[&greeting[..], &ready].concat(), 1, now, &mut Vec::new()).unwrap();
+    connection.handle_input(&[&greeting[..], &ready].concat(), Space::ENDLESS, now, &mut Vec::new()).unwrap();
     assert!(matches!(connection.poll_event(), Some(Event::Ready(_))));
     let mut said = Vec::new();
     connection.poll_output(&mut said);

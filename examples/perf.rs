@@ -129,7 +129,7 @@ fn publish(endpoint: &str, size: usize, count: u64, subscribers: usize) -> Outco
 
     // A subscriber that has missed something, for a mark was set, waits for the marker.
     send_ends(&publisher);
-    publisher.close(PATIENCE);
+    drop(publisher.close(PATIENCE));
     Ok(())
 }
 
@@ -153,7 +153,7 @@ fn fan_push(endpoint: &str, size: usize, count: u64, peers: usize) -> Outcome {
 
     // Nobody knows which peer gets which marker, so they are sent until the driver has seen all peers end.
     send_ends(&push);
-    push.close(Duration::ZERO);
+    drop(push.close(Duration::ZERO));
     Ok(())
 }
 

@@ -102,7 +102,7 @@ fn all() -> Result<(), Failure> {
 /// A server that crashes over its fourth request, comes back as another socket, and hangs over the fifth from then.
 fn live_twice([first, second]: &[Socket<Rep>; 2], at: &Endpoint) -> Result<(), Failure> {
     let Some(unanswered) = serve(first, 4)? else { return Ok(()) };
-    first.close(Duration::ZERO);
+    drop(first.close(Duration::ZERO));
     say(format_args!("server: crashes over {}", spoken(&unanswered)));
     thread::sleep(IMPATIENCE * 3 / 2);
 

@@ -155,7 +155,7 @@ fn work(options: &Options) -> Result<(), Failure> {
             ["job", job, first, last] => {
                 jobs += 1;
                 if options.crash == Some(jobs) {
-                    dealer.close(Duration::ZERO);
+                    drop(dealer.close(Duration::ZERO));
                     return Err(format!("{name} crashes over job {job}").into());
                 }
                 thread::sleep(options.slow);
@@ -311,7 +311,7 @@ impl<'a> Dispatcher<'a> {
         for worker in self.names.keys() {
             let _ = self.router.try_send(addressed(worker, ["end"]));
         }
-        self.router.close(FAREWELL);
+        drop(self.router.close(FAREWELL));
     }
 
     fn report(&self, elapsed: Duration) -> Result<(), Failure> {

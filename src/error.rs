@@ -297,6 +297,7 @@ pub enum PollerError {
 
 /// What a `close` leaves: what could not be sent, and an account of where everything went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "it holds the messages that could not be sent"]
 #[non_exhaustive]
 pub struct Closed {
     /// The messages that were accepted and not wholly sent in time, handed back. First come those of the first of the

@@ -123,8 +123,8 @@ fn the_counts_add_up_at_any_moment_while_peers_come_and_go() {
             wanderer.join().unwrap();
             peers.into_iter().for_each(|peer| peer.join().unwrap());
             eventually("all is written", || push.stats().queued == 0);
-            pull.close(Duration::ZERO);
-            elsewhere.close(Duration::ZERO);
+            drop(pull.close(Duration::ZERO));
+            drop(elsewhere.close(Duration::ZERO));
         });
 
         let stats = push.stats();

@@ -246,7 +246,7 @@ fn a_context_that_is_closed_waits_for_nothing_that_still_lingers() {
         drop(loaded(&ctx, &nobody, 3, hour));
         let push = loaded(&ctx, &nobody, 3, hour);
         drop(push.close_async());
-        ctx.close(Duration::ZERO);
+        drop(ctx.close(Duration::ZERO));
         eventually("it has given up", || push.stats().dropped.lingered == 3);
         drop(push);
         drop(ctx);
@@ -313,8 +313,8 @@ fn a_closed_socket_refuses_everything_and_says_so() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
         let (push, pull) = pair(&ctx);
-        push.close(Duration::ZERO);
-        pull.close(Duration::ZERO);
+        drop(push.close(Duration::ZERO));
+        drop(pull.close(Duration::ZERO));
         for error in [
             push.send("keep me").unwrap_err(),
             push.try_send("keep me").unwrap_err(),
@@ -464,7 +464,7 @@ fn what_a_closed_pull_had_not_read_is_unconfirmed_for_its_peer() {
             push.send("never read").unwrap();
         }
         eventually("all have come", || pull.stats().waiting == 10);
-        pull.close(Duration::ZERO);
+        drop(pull.close(Duration::ZERO));
         eventually("the loss is noticed", || push.stats().peers == 0);
         assert_eq!(push.stats().unconfirmed, 10);
         assert_eq!(pull.stats().delivered, 0);

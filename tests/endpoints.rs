@@ -342,7 +342,7 @@ fn close_frees_the_address_at_once() {
             let push = push(&ctx);
             push.connect(&at).unwrap();
             assert_joined(&push, &old);
-            old.close(Duration::ZERO);
+            drop(old.close(Duration::ZERO));
             old = pull(&ctx);
             old.bind(&at).unwrap_or_else(|error| panic!("turn {turn}: {error}"));
         }

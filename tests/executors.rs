@@ -283,8 +283,8 @@ fn closing_ends_pending_futures_of_every_executor() {
             scope.spawn(|| tokio().block_on(both(note(pin!(receive())), note(pin!(send())))));
             scope.spawn(|| block_on(both(note(pin!(receive())), note(pin!(send())))));
             eventually("all four wait", || pending.load(SeqCst) == 4);
-            pull.close(Duration::ZERO);
-            push.close(Duration::ZERO);
+            drop(pull.close(Duration::ZERO));
+            drop(push.close(Duration::ZERO));
         });
     });
 }

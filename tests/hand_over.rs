@@ -171,11 +171,11 @@ fn stress(seed: u64) -> u64 {
         common::eventually("messages flow", || received.load(SeqCst) >= enough);
         closing.store(true, SeqCst);
         if close_receiver_first {
-            pull.close(Duration::ZERO);
-            push.close(Duration::ZERO);
+            drop(pull.close(Duration::ZERO));
+            drop(push.close(Duration::ZERO));
         } else {
-            push.close(Duration::ZERO);
-            pull.close(Duration::ZERO);
+            drop(push.close(Duration::ZERO));
+            drop(pull.close(Duration::ZERO));
         }
         receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect()
     });
@@ -294,7 +294,7 @@ fn single_messages_among_receivers_that_give_up_all_the_time() {
                 times.push(start.elapsed());
             }
             stop.store(true, SeqCst);
-            pull.close(Duration::ZERO);
+            drop(pull.close(Duration::ZERO));
             patient.join().unwrap();
         });
         let worst = times.iter().max().unwrap();

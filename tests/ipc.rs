@@ -160,7 +160,7 @@ fn a_star_is_a_new_place_that_is_gone_in_the_end() {
         assert_joined(&push, &pull);
         pull.unbind(&bound[0]).unwrap();
         assert!(!dir.exists() && other.exists());
-        pull.close(Duration::ZERO);
+        drop(pull.close(Duration::ZERO));
         assert!(!other.exists());
         let refused = ConnectError::Endpoint(EndpointError::ConnectToAnyPath);
         assert_eq!(push.connect("ipc://*").unwrap_err(), refused);
@@ -194,7 +194,7 @@ fn a_server_that_comes_back_is_found_again() {
             let pull = pull(&theirs);
             pull.bind(at(&path)).unwrap();
             assert_joined(&push, &pull);
-            pull.close(Duration::ZERO);
+            drop(pull.close(Duration::ZERO));
             eventually("the connection is gone", || push.stats().peers == 0);
         }
     });
@@ -245,7 +245,7 @@ fn the_file_is_gone_when_unbind_or_close_returns() {
             match turn % 2 {
                 0 => old.unbind(at(&path)).unwrap(),
                 _ => {
-                    old.close(Duration::ZERO);
+                    drop(old.close(Duration::ZERO));
                     old = pull(&ctx);
                 }
             }
@@ -276,7 +276,7 @@ fn a_context_that_ends_leaves_no_file_behind() {
             if turn % 2 == 0 {
                 drop(pull);
             } else {
-                ctx.close(Duration::ZERO);
+                drop(ctx.close(Duration::ZERO));
             }
             drop(ctx);
             assert_eq!(dir.names(), [""; 0], "turn {turn}");

@@ -592,10 +592,10 @@ fn closing_that_is_awaited_ends_the_monitor_too() {
             push.connect(pull.bind(at).unwrap()).unwrap();
             push.send("hello").unwrap();
             assert_eq!(pull.recv().unwrap(), "hello");
-            block_on(push.close_async());
+            drop(block_on(push.close_async()));
             let told: Vec<_> = monitor.collect();
             assert!(matches!(told[..], [.., Event::Disconnected { why: End::HungUp, .. }]), "{told:?}");
-            block_on(lonely.close_async());
+            drop(block_on(lonely.close_async()));
             assert_eq!(nothing.count(), 0);
         }
     });
@@ -605,7 +605,7 @@ fn closing_that_is_awaited_ends_the_monitor_too() {
 fn a_monitor_made_after_the_end_has_nothing_to_tell() {
     within(PATIENCE, || {
         let pull = Context::new().unwrap().socket::<Pull>().build().unwrap();
-        pull.close(Duration::ZERO);
+        drop(pull.close(Duration::ZERO));
         assert_eq!(pull.monitor().recv().unwrap_err(), MonitorError::Closed);
     });
 }
@@ -696,7 +696,7 @@ fn a_monitor_sees_all_while_the_socket_is_busy() {
                 peer.single();
             }
             watching.join().unwrap();
-            publisher.close(Duration::ZERO);
+            drop(publisher.close(Duration::ZERO));
             busy.join().unwrap();
         });
         eventually("it ends", || matches!(monitor.recv(), Err(MonitorError::Closed)));

@@ -55,7 +55,7 @@ fn share_the_work(mark: usize, each: u32) {
             push.stats().queued == 0 && pulls.iter().all(|pull| pull.stats().waiting == 0)
         });
         for pull in &pulls {
-            pull.close(Duration::ZERO); // ends the receivers
+            drop(pull.close(Duration::ZERO)); // ends the receivers
         }
         receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect()
     });

@@ -216,7 +216,7 @@ fn one_that_waits_ends_with_the_socket() {
         let sent = fill(&publisher);
         std::thread::scope(|scope| {
             let waiting = blocked(scope, || publisher.send(large(sent)));
-            publisher.close(Duration::ZERO);
+            drop(publisher.close(Duration::ZERO));
             assert_eq!(waiting.join().unwrap().unwrap_err().reason(), Refusal::Closed);
         });
     });

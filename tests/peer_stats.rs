@@ -263,7 +263,7 @@ fn each_peer_balances_at_any_moment() {
             }
             stop.store(true, SeqCst);
             stranger.join().unwrap();
-            push.close(Duration::ZERO);
+            drop(push.close(Duration::ZERO));
             pulls.iter().for_each(|pull| drop(pull.close(Duration::ZERO)));
         });
         push.peer_stats().iter().for_each(assert_balanced);

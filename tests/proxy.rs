@@ -312,7 +312,7 @@ fn a_capture_without_room_misses_copies_and_holds_nothing_up() {
         };
         let stats = during(&mut proxy, pass);
         assert_eq!((stats.to_back.messages, stats.captured, stats.capture_missed), (10, 3, 7));
-        capture.close(Duration::ZERO);
+        drop(capture.close(Duration::ZERO));
         let stats = during(&mut proxy, pass);
         assert_eq!((stats.to_back.messages, stats.captured, stats.capture_missed), (20, 3, 17));
     });

@@ -437,7 +437,7 @@ fn a_wait_for_subscribers_ends_when_they_are_there_or_the_time_is_over_or_the_so
             let waiting = common::blocked(scope, || publisher.wait_subscribed(2, PATIENCE));
             let under_an_executor =
                 common::blocked(scope, || futures_executor::block_on(publisher.wait_subscribed_async(2)));
-            publisher.close(Duration::ZERO);
+            drop(publisher.close(Duration::ZERO));
             assert_eq!(waiting.join().unwrap(), Err(WaitError::Closed));
             assert_eq!(under_an_executor.join().unwrap(), Err(WaitError::Closed));
         });
@@ -500,7 +500,7 @@ fn a_subscription_fails_when_its_topic_is_too_long_or_the_socket_closed() {
         assert_eq!(sub.unsubscribe(vec![0; 16_001]), too_long);
         let error = ctx.socket::<Sub>().subscribe(vec![0; 16_001]).build().unwrap_err();
         assert!(error.to_string().contains("subscribe"), "{error}");
-        sub.close(Duration::ZERO);
+        drop(sub.close(Duration::ZERO));
         assert_eq!(sub.subscribe("A"), Err(SubscribeError::Closed));
         assert_eq!(sub.unsubscribe("A"), Err(SubscribeError::Closed));
     });
@@ -530,7 +530,7 @@ fn subscriptions_are_back_before_what_a_restarted_publisher_publishes() {
                 message = next(&sub);
             }
             assert_eq!(message, life);
-            publisher.close(Duration::ZERO);
+            drop(publisher.close(Duration::ZERO));
             publisher = theirs.socket::<Pub>().build().unwrap();
             assert_eq!(publisher.bind(&at).unwrap(), at);
         }

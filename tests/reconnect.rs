@@ -75,7 +75,7 @@ fn a_listener_that_is_stopped_and_restarted_ten_times_is_found_each_time() {
                 receive(&pull, EACH_LIFE, &mut tally);
                 tally.assert_in_order();
                 tallies.push(tally);
-                pull.close(Duration::ZERO);
+                drop(pull.close(Duration::ZERO));
                 pull = new_pull();
                 bind_again(&pull, &at);
             }

@@ -216,7 +216,7 @@ fn askers_with_the_same_routing_id_are_both_served() {
             for (req, name) in reqs.iter().zip(["one", "other"]) {
                 assert_eq!(req.request(name, PATIENCE).unwrap(), name);
             }
-            rep.close(Duration::ZERO);
+            drop(rep.close(Duration::ZERO));
         });
     });
 }
@@ -269,8 +269,8 @@ fn a_device_of_router_and_dealer_stands_between_many_askers_and_many_services() 
                 .collect();
             askers.into_iter().for_each(|asker| asker.join().unwrap());
             reps.iter().for_each(|rep| drop(rep.close(Duration::ZERO)));
-            front.close(Duration::ZERO);
-            back.close(Duration::ZERO);
+            drop(front.close(Duration::ZERO));
+            drop(back.close(Duration::ZERO));
         });
         let served: Vec<_> = reps.iter().map(|rep| rep.stats().delivered).collect();
         assert!(served.iter().sum::<u64>() == 400 && served.iter().all(|count| *count > 0), "{served:?}");

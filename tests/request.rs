@@ -328,7 +328,7 @@ fn a_request_asks_and_brings_the_answer() {
                 assert_eq!(req.request(question.clone(), PATIENCE).unwrap(), question);
                 assert_eq!(block_on(req.request_async(question.clone())).unwrap(), question);
             }
-            rep.close(Duration::ZERO);
+            drop(rep.close(Duration::ZERO));
         });
     });
 }
@@ -421,7 +421,7 @@ fn a_request_survives_the_restart_of_its_server_by_being_sent_again() {
             thread::scope(|scope| {
                 let asking = blocked(scope, || req.request("?", PATIENCE));
                 rep.recv_timeout(PATIENCE).unwrap();
-                rep.close(Duration::ZERO); // without an answer
+                drop(rep.close(Duration::ZERO)); // without an answer
                 let error = asking.join().unwrap().unwrap_err();
                 assert_eq!(error, RequestError::Unanswered(RecvError::PeerLost));
             });

@@ -44,7 +44,7 @@ fn lives<T: Kind>(
         if life + 1 == LIVES {
             stop.store(true, SeqCst);
         }
-        server.close(Duration::ZERO);
+        drop(server.close(Duration::ZERO));
     }
 }
 

@@ -294,7 +294,7 @@ fn closing_ends_all_the_calls_that_wait_on_a_socket() {
                     .take(8)
                     .map(|(_, receive)| blocked(scope, || receive(&pull)))
                     .collect();
-                pull.close(Duration::ZERO);
+                drop(pull.close(Duration::ZERO));
                 for call in calls {
                     assert_eq!(call.join().unwrap(), Err(RecvError::Closed));
                 }

@@ -159,7 +159,7 @@ fn one_dies(work: Work, victim: impl FnOnce(&Endpoint) -> Box<dyn Victim>) -> u6
         });
         let stats = push.stats();
         for pull in &pulls {
-            pull.close(Duration::ZERO);
+            drop(pull.close(Duration::ZERO));
         }
         let tallies: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
         (tallies, read_by_victim, stats)

@@ -337,7 +337,7 @@ fn without_manual_the_application_has_no_say() {
         xpub.send("A").unwrap();
         assert_eq!(peer.single(), b"A");
         assert_eq!(xpub.subscribe_last(vec![0; 16_001]), Err(SubscribeError::TooLong { limit: 16_000 }));
-        xpub.close(Duration::ZERO);
+        drop(xpub.close(Duration::ZERO));
         assert_eq!(xpub.subscribe_last("B"), Err(SubscribeError::Closed));
     });
 }
@@ -525,8 +525,8 @@ fn a_proxy_of_xsub_and_xpub_passes_subscriptions_and_messages_on() {
                 publisher.send("A").unwrap();
                 publisher.stats().dropped.unsubscribed > before
             });
-            xpub.close(Duration::ZERO);
-            xsub.close(Duration::ZERO);
+            drop(xpub.close(Duration::ZERO));
+            drop(xsub.close(Duration::ZERO));
         });
     });
 }

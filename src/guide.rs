@@ -46,7 +46,13 @@
 //!
 //! Each peer has a queue of its own in each direction. The marks [`send_hwm`](Builder::send_hwm) and
 //! [`recv_hwm`](Builder::recv_hwm) are the most messages in one of them, 1000 by default, counted exactly; zero means no
-//! limit. They count messages and not bytes: a thousand messages of a megabyte are a gigabyte.
+//! limit.
+//!
+//! Beside them each queue has a limit in bytes, for large messages: [`send_hwm_bytes`](Builder::send_hwm_bytes) and
+//! [`recv_hwm_bytes`](Builder::recv_hwm_bytes). It is full when it has as many messages, or as many bytes, as it may have;
+//! one message that finds it empty is always taken. And all queues of a socket together have a limit in each direction:
+//! [`max_send_bytes`](Builder::max_send_bytes) and [`max_recv_bytes`](Builder::max_recv_bytes). Nothing is lost at these
+//! limits that would not be at the marks: what is said below of a full queue holds for whatever it is full of.
 //!
 //! Between two processes the operating system buffers, besides, some hundred kilobytes per connection. On `inproc` there
 //! is nothing between the two queues: the marks of both ends add up.
@@ -66,7 +72,8 @@
 //! | ROUTER with [`mandatory(false)`](Builder::mandatory) | the message is dropped and counted | the same |
 //!
 //! A full queue takes messages again when half of it is written, so that a waiting sender is woken for many messages and
-//! not for each one.
+//! not for each one. A refusal says what there was too much of: [`Refusal::Full`] of messages, [`Refusal::FullOfBytes`] of
+//! bytes; [`Refusal::is_full`] is for those who do not care.
 //!
 //! # What is lost when
 //!
@@ -113,7 +120,45 @@
 //! | parts of a message | [`max_message_parts`](Builder::max_message_parts) | 65,536 | the connection ends |
 //! | topics of one peer of a PUB or XPUB | [`max_subscriptions`](Builder::max_subscriptions) | 1,000,000 | the connection ends |
 //! | bytes of these topics, and 64 for each | [`max_topic_bytes`](Builder::max_topic_bytes) | 64 MiB | the connection ends |
+//! | bytes received from one peer and not taken | [`recv_hwm_bytes`](Builder::recv_hwm_bytes) | 64 MiB | it is not read from until half of them are taken |
+//! | bytes received from all peers and not taken | [`max_recv_bytes`](Builder::max_recv_bytes) | 1 GiB | whoever brings more is not read from until half of them are taken |
+//! | bytes queued for one peer | [`send_hwm_bytes`](Builder::send_hwm_bytes) | 256 MiB | its queue is full |
+//! | bytes queued for all peers | [`max_send_bytes`](Builder::max_send_bytes) | 1 GiB | the queue of a peer that has its share is full |
 //! | events that a monitor has not taken | [`monitor_hwm`](Builder::monitor_hwm) | 1000 | the oldest give way; [`Event::Missed`](crate::Event::Missed) counts them |
+//!
+//! A limit on a queue counts as hit once when it begins to bind, and anew when half of the queue has drained in between.
+//! The marks for messages are no such limits: reaching them is everyday work.
+//!
+//! ## How much memory that is
+//!
+//! What has come is counted as the memory it takes: 72 bytes for each message, in which one of up to
+//! [`Message::INLINE`](Message::INLINE) bytes has room; for others the bytes of their parts, and 32 for each of several. What
+//! is under way, a message that is not whole yet, is not counted; it takes at most twice what has come of it, and 64 bytes
+//! more for each part until it is whole. So one connected stranger can have a socket hold
+//!
+//! ```text
+//! recv_hwm_bytes + max_message_size + 64 × max_message_parts + 128 KiB
+//! ```
+//!
+//! at the most, and all of them together, whichever of the two is less for them,
+//!
+//! ```text
+//! max_recv_bytes + connections × (max_message_size + 64 × max_message_parts + 128 KiB)
+//! ```
+//!
+//! The 128 KiB are for what was read and not decoded, and for the connection itself. (Without a mark for messages the places
+//! of many small ones may double what they are counted for.) A PUB or XPUB holds
+//! [`max_topic_bytes`](Builder::max_topic_bytes) for each subscriber besides, and an XPUB up to 16 MiB of subscriptions that
+//! it has not been asked for, which do not count for one peer, but count for all of them together. A socket that does not
+//! receive, such as a PUSH, takes messages of 64 KiB at the most, and throws them away.
+//!
+//! Where strangers come, lower [`max_message_size`](Builder::max_message_size) to what honest peers send: it is what a
+//! connection can cost before anything is queued.
+//!
+//! Outbound it is the application that fills the queues. They hold what is written, framing included, and large bodies are
+//! not copied: a message of some kilobytes or more that goes to a thousand subscribers lies in memory once, and counts a
+//! thousand times. What is written of a batch under way does not count any more; the small messages of it lie in memory
+//! until all of it is written.
 //!
 //! # If you know libzmq
 //!
@@ -127,12 +172,13 @@
 //! | [`linger`](Builder::linger) | 30 s; with messages left, a dropped socket keeps its address and accepts peers | without end |
 //! | [`send_hwm`](Builder::send_hwm), [`recv_hwm`](Builder::recv_hwm) | 1000, exactly | 1000, roughly |
 //! | [`max_message_size`](Builder::max_message_size) | 64 MiB | no limit |
+//! | [bytes in queues](#high-water-marks) | limited, of each peer and of the socket | no limit |
 //! | pause before a [reconnect](Builder::reconnect_interval) | 100 ms, doubles up to 5 s, with a random part | 100 ms, with a random part |
 //! | [`reconnect_stop`](Builder::reconnect_stop) `disconnected` | after any loss of a peer | `ZMQ_RECONNECT_STOP_AFTER_DISCONNECT` is about `zmq_disconnect`, after which we stop in any case |
 //! | TCP [`keepalive`](Builder::keepalive) | on | as the system has it, as a rule off |
 //! | a ROUTER sends to nobody | [`Refusal::Unroutable`]; `mandatory(false)` drops | drops, but for `ZMQ_ROUTER_MANDATORY` |
 //! | the server of a REQ dies | [`RecvError::PeerLost`], at once | `recv` waits for ever |
-//! | `EAGAIN` | [`Refusal::Full`] at once, [`Refusal::TimedOut`] after a time; there may be no peer at all | for all of it |
+//! | `EAGAIN` | [`Refusal::Full`] or [`Refusal::FullOfBytes`] at once, [`Refusal::TimedOut`] after a time; there may be no peer at all | for all of it |
 //! | a slow subscriber | as [`Overflow`] says | misses messages, or holds up all with `ZMQ_XPUB_NODROP` |
 //! | `zmq_poll`, `ZMQ_FD` | [`Poller`]; [`Socket::readiness`], which is level-triggered | edge-triggered |
 //! | `zmq_socket_monitor` | [`Monitor`] | a PAIR socket, with frames to be read |

@@ -43,10 +43,10 @@
 //!
 //! # How much is queued, and what is lost
 //!
-//! Each peer has a queue of its own in each direction, with a high-water mark that counts whole messages, exactly. While
-//! a connection lasts nothing is lost unless a socket is there to drop it, as [`Pub`] is; and whatever is dropped is
-//! counted. What a lost peer had not wholly been given goes to another, or waits for its return, where the type allows
-//! it. The [guide] has the details.
+//! Each peer has a queue of its own in each direction, with a high-water mark that counts whole messages, exactly, and a
+//! limit in bytes. While a connection lasts nothing is lost unless a socket is there to drop it, as [`Pub`] is; and whatever
+//! is dropped is counted. What a lost peer had not wholly been given goes to another, or waits for its return, where the type
+//! allows it. The [guide] has the details.
 //!
 //! # Who is there
 //!
@@ -56,9 +56,10 @@
 //! # What strangers can do
 //!
 //! A message has a [greatest size](Builder::max_message_size), a handshake a [longest time](Builder::handshake_timeout),
-//! connections have a greatest number, in all and from one address, and silent ones give way to those who speak; memory
-//! follows the bytes that came, never a declared length. Queues are limited in messages, not in bytes. The [guide] has a
-//! table of all [limits](guide#limits). What else strangers can and cannot do is said under [security].
+//! connections have a greatest number, in all and from one address, and silent ones give way to those who speak. Queues are
+//! limited in messages and in bytes, of each peer and of all together; memory follows the bytes that came, never a declared
+//! length. The guide has [all limits](guide#limits) in a table, and says how much memory that is. What else strangers can
+//! and cannot do is said under [security].
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(unnameable_types)]

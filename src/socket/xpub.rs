@@ -21,7 +21,9 @@ use crate::zmtp::SocketType;
 /// know that stands behind: see [`verbosity`](Builder::verbosity). A subscriber that is lost ends its subscriptions.
 ///
 /// A subscription is in force as soon as it has come, whether or not anybody receives it here; until somebody does it
-/// waits, and does not count for [`recv_hwm`](Builder::recv_hwm).
+/// waits, and does not count for [`recv_hwm`](Builder::recv_hwm). It counts for
+/// [`max_recv_bytes`](Builder::max_recv_bytes): an XPUB that never receives stops hearing of subscriptions in the end, where a
+/// [`Pub`](super::Pub) would not.
 #[derive(Debug)]
 pub enum XPub {}
 

@@ -125,18 +125,26 @@ impl Subscriptions {
 
     /// The peer is gone.
     pub(crate) fn forget(&mut self, peer: Id) {
-        for node in self.peers.remove(&peer).unwrap_or_default().topics {
+        for node in self.end(peer) {
             self.release(peer, node);
         }
     }
 
     /// As [`Subscriptions::forget`]; returns the topics it had, and whether each was the last.
     pub(crate) fn take(&mut self, peer: Id) -> Vec<(Vec<u8>, bool)> {
-        let nodes = self.peers.remove(&peer).unwrap_or_default().topics;
+        let nodes = self.end(peer);
         let mut topics: Vec<_> =
             nodes.into_iter().map(|node| (self.topics.prefix(node), self.release(peer, node))).collect();
         topics.sort();
         topics
+    }
+
+    /// The topics of a peer that is gone. They come in the order in which they lie in memory: in any other it takes ten
+    /// times as long to remove a million of them, while all others wait.
+    fn end(&mut self, peer: Id) -> Vec<Node> {
+        let mut nodes: Vec<Node> = self.peers.remove(&peer).unwrap_or_default().topics.into_iter().collect();
+        nodes.sort_unstable();
+        nodes
     }
 
     /// How many peers have a subscription.

@@ -187,7 +187,8 @@ impl Batch {
     /// Lets go of the large bodies between two places, which are written and not looked at again.
     pub(crate) fn release(&mut self, from: Place, to: Place) {
         for shared in self.shared.range_mut(from.bodies..to.bodies) {
-            shared.body = Bytes::new();
+            let body = std::mem::take(&mut shared.body);
+            shielded(|| drop(body));
         }
     }
 

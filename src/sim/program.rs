@@ -519,7 +519,7 @@ impl Run {
             assert_eq!(process.engine.load(), 0, "a reactor looks after something yet");
         }
         for process in &self.world.processes {
-            process.context.close(Duration::ZERO);
+            let _closed = process.context.close(Duration::ZERO);
         }
         self.world.digest()
     }

@@ -18,7 +18,7 @@ pub const ELSEWHERE: &[Elsewhere] = &[
             "ten_thousand_connections_that_stop_after_the_greeting_do_no_harm",
         ],
     ),
-    (49, "tests/descriptors.rs", &["a_listener_that_ran_out_of_descriptors_recovers_and_does_not_spin"]),
+    (49, "tests/running_out.rs", &["a_listener_that_ran_out_of_descriptors_recovers_and_does_not_spin"]),
     (
         50,
         COUNTS,

@@ -57,7 +57,7 @@ fn flood(rounds: usize) {
     honest.tell("enough");
     let sent: u64 = honest.hear().parse().unwrap();
     eventually("all is received that the honest peer has sent", || intake.honest.load(SeqCst) == sent);
-    pull.close(Duration::ZERO);
+    drop(pull.close(Duration::ZERO));
     receiver.join().unwrap();
     assert_eq!(intake.newcomers.load(SeqCst), crowds.come, "who comes in the middle of a flood is served");
     intake.check_strange();

@@ -8,6 +8,7 @@ use crate::common::{PATIENCE, alone, within};
 /// Case 115. What is for nobody comes back, or is dropped if the socket was told to.
 #[test]
 fn a_router_sends_nothing_to_odd_routing_ids() {
+    let _turn = alone();
     within(PATIENCE, || {
         let context = Context::new().unwrap();
         let ids = [vec![], vec![0], vec![b'i'; 256], vec![b'i'; 1 << 20]];
@@ -29,6 +30,7 @@ fn a_router_sends_nothing_to_odd_routing_ids() {
 /// Case 116.
 #[test]
 fn a_message_of_no_part_has_one_and_is_empty() {
+    let _turn = alone();
     let none: [&str; 0] = [];
     for message in
         [Message::from(Vec::<Vec<u8>>::new()), Message::from(none), Message::from(Vec::<u8>::new())]
@@ -91,6 +93,7 @@ fn a_part_of_a_gibibyte_is_delivered() {
 /// Case 117. No routing id at all leaves it to the peers.
 #[test]
 fn routing_ids_that_nobody_may_have_are_refused() {
+    let _turn = alone();
     let context = Context::new().unwrap();
     let router = context.socket::<Router>().build().unwrap();
     for id in [vec![b'i'; 256], vec![0], vec![0, 1, 2, 3, 4]] {

@@ -6,6 +6,7 @@ pub mod noise;
 pub mod ports;
 pub mod process;
 pub mod raw;
+pub mod relay;
 pub mod tally;
 pub mod wait;
 pub mod wire;
@@ -13,6 +14,7 @@ pub mod wire;
 pub use examples::Example;
 pub use ports::DeadPort;
 pub use process::Process;
+pub use relay::Relay;
 pub use tally::{Rng, Tally, number_of, numbered};
 pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};
 

@@ -102,6 +102,31 @@
 //!
 //! All of it is counted in [`Stats`], by reason.
 //!
+//! # Dead peers
+//!
+//! A process that ends or is killed takes its connections with it, and its peers know at once. A machine that loses its
+//! power, or a network that loses its cables, tells nobody. What is noticed then, and by whom, unless set otherwise:
+//!
+//! | a connection | is given up by | after |
+//! |---|---|---|
+//! | on which nothing is unread, idle or only received on | [`Heartbeat`] | 45 s: `interval` and `timeout` |
+//! | on which we send, to a socket of this library | [`Heartbeat`], from its second interval on | 45 s: the longer `interval` of the two, and our `timeout` |
+//! | on which we send, to others | the system, which gets no acknowledgement | on Linux some 15 min, or [`tcp_user_timeout`](Builder::tcp_user_timeout) |
+//! | with a peer of ZMTP 3.0, or without heartbeats, idle | [`Keepalive`] | 2 min |
+//! | with a peer of ZMTP 3.0, or without heartbeats, on which we send | the system, as above | on Linux some 15 min |
+//!
+//! A slow worker is not a dead one. It may work for an hour on one message while its queue is full and it reads nothing: a
+//! socket of this library goes on sending PINGs meanwhile, and one of libzmq is silent, and neither is given up for it. So a
+//! machine that has died with messages before it looks, to us, like one that is at work, if it was not one of ours: then it
+//! is up to the system, which knows whether what it sends is acknowledged. The
+//! [`tcp_user_timeout`](Builder::tcp_user_timeout) shortens that; but it has no regard for slow workers.
+//!
+//! libzmq with heartbeats of its own gives *us* up when it hears nothing for its `ZMQ_HEARTBEAT_TIMEOUT`. While we are at our
+//! mark it hears our PINGs only, so that our `interval` has to be shorter than that; and while it is at its own mark it
+//! hears nothing at all, and gives up whoever it is.
+//!
+//! Whoever dialled a peer that is given up dials again; what becomes of messages is told above.
+//!
 //! # Limits
 //!
 //! What strangers can take of a socket is limited, unless set otherwise, as follows. Each time a limit is hit monitors are told
@@ -115,6 +140,7 @@
 //! | descriptors, and memory of the system | `ulimit -n` | | the same, whatever the number of handshakes; monitors are told with [`AcceptPaused`](crate::Event::AcceptPaused) and [`AcceptResumed`](crate::Event::AcceptResumed) |
 //! | size of a handshake command | [`max_handshake_size`](Builder::max_handshake_size) | 8 KiB | the connection ends, as soon as the size is known |
 //! | time of a handshake | [`handshake_timeout`](Builder::handshake_timeout) | 30 s | the connection ends |
+//! | answers to PINGs that the peer does not read | [`max_pongs`](Builder::max_pongs) | 64 | its PINGs are not answered |
 //! | size of one part of a message | [`max_frame_size`](Builder::max_frame_size) | that of the message | the connection ends, as soon as the size is known |
 //! | size of a message, all its parts together | [`max_message_size`](Builder::max_message_size) | 64 MiB | the same |
 //! | parts of a message | [`max_message_parts`](Builder::max_message_parts) | 65,536 | the connection ends |
@@ -175,6 +201,8 @@
 //! | [bytes in queues](#high-water-marks) | limited, of each peer and of the socket | no limit |
 //! | pause before a [reconnect](Builder::reconnect_interval) | 100 ms, doubles up to 5 s, with a random part | 100 ms, with a random part |
 //! | [`reconnect_stop`](Builder::reconnect_stop) `disconnected` | after any loss of a peer | `ZMQ_RECONNECT_STOP_AFTER_DISCONNECT` is about `zmq_disconnect`, after which we stop in any case |
+//! | [`heartbeat`](Builder::heartbeat) | on: 15 s, and 30 s to answer; who does not read is spared | off; who does not read is given up |
+//! | [`tcp_user_timeout`](Builder::tcp_user_timeout) | as the system has it | the same: `ZMQ_TCP_MAXRT` |
 //! | TCP [`keepalive`](Builder::keepalive) | on | as the system has it, as a rule off |
 //! | a ROUTER sends to nobody | [`Refusal::Unroutable`]; `mandatory(false)` drops | drops, but for `ZMQ_ROUTER_MANDATORY` |
 //! | the server of a REQ dies | [`RecvError::PeerLost`], at once | `recv` waits for ever |
@@ -184,7 +212,7 @@
 //! | `zmq_socket_monitor` | [`Monitor`] | a PAIR socket, with frames to be read |
 //! | `zmq_proxy_steerable` | [`Proxy`], and its [`Control`] | a socket for the commands |
 //!
-//! There are no heartbeats of our own (those of peers are answered), no PLAIN or CURVE, no `udp` or `pgm`, and none of the
+//! There is no PLAIN or CURVE, no `udp` or `pgm`, and none of the
 //! draft types such as CLIENT and SERVER.
 
 #[cfg(doc)]
@@ -194,7 +222,7 @@ use crate::error::{RecvError, Refusal};
 #[cfg(doc)]
 use crate::message::Message;
 #[cfg(doc)]
-use crate::options::Overflow;
+use crate::options::{Heartbeat, Keepalive, Overflow};
 #[cfg(doc)]
 use crate::poller::Poller;
 #[cfg(doc)]

@@ -350,3 +350,24 @@ fn a_connection_of_which_only_one_half_is_left_is_given_up() {
         assert!(here.relay.accepted() >= 2);
     });
 }
+
+/// What the option is documented to cost: who is merely slow is given up as well.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_a_user_timeout_a_peer_that_reads_nothing_is_given_up_by_the_system() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().heartbeat(Heartbeat::off()).tcp_user_timeout(Some(TIMEOUT));
+        let push = push.linger(Duration::ZERO).build().unwrap();
+        let monitor = push.monitor();
+        let _peer = Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+        push.wait_connected(1, PATIENCE).unwrap();
+        while push.send_timeout(vec![0; 100_000], INTERVAL).is_ok() {}
+        let why = loop {
+            if let Event::Disconnected { why, .. } = monitor.recv_timeout(PATIENCE).unwrap() {
+                break why;
+            }
+        };
+        assert!(!matches!(why, End::Violation(_)), "{why:?}");
+    });
+}

@@ -62,9 +62,17 @@ fn settled<T: Kind>(socket: &Socket<T>) -> Stats {
     }
 }
 
-/// Sends until the connection takes no more, and a queue is full; tells how many were sent.
-fn stall<T: Sends>(socket: &Socket<T>, message: impl Fn(u32) -> Message) -> u32 {
-    (0..).take_while(|number| socket.send_timeout(message(*number), BRIEF).is_ok()).count() as u32
+/// Sends until the connection takes no more, and so many messages are left and more; tells how many were sent.
+fn stall<T: Sends>(socket: &Socket<T>, left: u64, message: impl Fn(u32) -> Message) -> u32 {
+    let mut sent = 0;
+    loop {
+        while socket.send_timeout(message(sent), BRIEF).is_ok() {
+            sent += 1;
+        }
+        if settled(socket).queued > left {
+            return sent;
+        }
+    }
 }
 
 fn large(number: u32) -> Message {
@@ -81,7 +89,7 @@ fn a_stalled_peer_and_one_that_is_away_are_told_apart() {
         push.wait_connected(1, PATIENCE).unwrap();
         let there = away.endpoint();
         push.connect(&there).unwrap();
-        let sent = stall(&push, large);
+        let sent = stall(&push, 8, large);
         let before = settled(&push);
         assert!(before.queued > 8, "both queues hold something: {before:?}");
 
@@ -112,7 +120,7 @@ fn what_is_still_taken_during_the_close_is_counted_as_flushed() {
             let here = push.bind("tcp://127.0.0.1:0").unwrap();
             let mut peer = raw::Peer::dial(&here, "PULL");
             push.wait_connected(1, PATIENCE).unwrap();
-            let sent = stall(&push, large);
+            let sent = stall(&push, 0, large);
             let before = settled(&push);
             let closed = thread::scope(|scope| {
                 let close = || match awaited {
@@ -212,7 +220,7 @@ fn every_transport_has_its_line() {
                 let here = if bound { push.bind(at_any) } else { pull.bind(at_any) }.unwrap();
                 if bound { pull.connect(&here) } else { push.connect(&here) }.unwrap();
                 push.wait_connected(1, PATIENCE).unwrap();
-                stall(&push, large);
+                stall(&push, 0, large);
                 let (before, waiting) = (settled(&push), pull.stats().waiting);
                 let closed = push.close(BRIEF);
                 assert_accounted(&before, &closed, &push.stats());

@@ -51,16 +51,17 @@
 //! | | |
 //! |---|---|
 //! | until the handshake is over | 20 KiB |
-//! | the message that is coming | 64 KiB + 2 × the bytes of it that have come + 64 × the parts of it that have come |
+//! | the message that is coming | 64 KiB + 2 × the bytes of it that have come, at most [`max_message_size`](Builder::max_message_size), + 64 × its parts |
 //! | bytes that are read and not yet taken in | 64 KiB |
-//! | answers to its PINGs that it does not read | 16 KiB |
-//! | messages that wait to be received | [`recv_hwm`](Builder::recv_hwm) × ([`max_message_size`](Builder::max_message_size) + 32 × its parts) |
-//! | messages that wait to be sent to it | [`send_hwm`](Builder::send_hwm) × what you send |
-//! | its subscriptions, at a PUB or XPUB | about twice the bytes of all topics, with 64 more for each |
+//! | answers to its PINGs that it does not read | about 64 × [`max_pongs`](Builder::max_pongs) |
+//! | messages that wait to be received | [`recv_hwm_bytes`](Builder::recv_hwm_bytes), with what is coming |
+//! | messages that wait to be sent to it | [`send_hwm_bytes`](Builder::send_hwm_bytes), and one message beyond |
+//! | its subscriptions, at a PUB or XPUB | about twice [`max_topic_bytes`](Builder::max_topic_bytes) |
 //!
-//! The queues are what counts: with the defaults, a thousand messages of 64 MiB add up to more than most machines have. A
-//! socket that strangers can reach should be told the largest message that makes sense. A socket whose peers have nothing to
-//! say, such as a PUSH, takes no message of theirs above 64 KiB, and delivers none.
+//! With the defaults a stranger can have some 130 MiB of what it sends held, and all of them together
+//! [`max_recv_bytes`](Builder::max_recv_bytes) in the queues. A socket that strangers can reach should be told the largest
+//! message that makes sense. A socket whose peers have nothing to say, such as a PUSH, takes no message of theirs above
+//! 64 KiB, and delivers none.
 //!
 //! When descriptors run out, accepting pauses and goes on when there are some. A peer that is silent costs its place and no
 //! processor time; one that does not read what it is sent fills its own queue and no other's, and only a publisher that was told to

@@ -451,8 +451,8 @@ fn who_stands_still_takes_messages_again_when_all_together_have_room() {
         while router.send_timeout(to("reader"), Duration::from_millis(50)).is_ok() {
             sent += 1;
         }
-        // One more is taken by whoever did not know yet.
-        router.try_send(to("away")).unwrap();
+        // One more is taken by whoever did not know yet, and some if the system has taken some meanwhile.
+        assert!((0..5).any(|_| router.try_send(to("away")).is_err()));
         assert_eq!(router.try_send(to("away")).unwrap_err().reason(), Refusal::FullOfBytes);
         router.try_send(to("b")).expect("it has not had its share");
         thread::scope(|scope| {

@@ -5,7 +5,7 @@
 //! - [`wire`]: a connection; [`listener`] and [`dialer`] make them; [`arrivals`] says how many may come in; [`backoff`]
 //!   and [`resolver`] help to dial
 //! - `simulated`: a reactor with no thread, for the simulation
-//! - [`behind`] and [`watch`]: who writes what callers have left in a batch; [`linger`]: what outlives its socket
+//! - [`behind`] and [`mod@watch`]: who writes what callers have left in a batch; [`linger`]: what outlives its socket
 
 mod arrivals;
 mod backoff;

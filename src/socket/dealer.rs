@@ -1,13 +1,9 @@
 //! DEALER: spreads messages over its peers, and collects theirs.
 
-use super::pattern::{Pattern, Sent};
-use super::pipes::Pipes;
+use super::pattern::Pattern;
 use super::{Conflates, Identifies, Kind, Receives, Sends, sealed};
-use crate::error::Refusal;
-use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Balancer, FairQueue};
-use crate::slots::Id;
 use crate::zmtp::SocketType;
 
 /// Asks and answers without taking turns: what it sends goes to one of its [`Rep`](super::Rep),
@@ -42,13 +38,12 @@ struct Dealing {
 }
 
 impl Pattern for Dealing {
-    #[inline]
-    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        self.outgoing.send(pipes, message).map(|()| Sent::Message)
+    fn outgoing(&self) -> Option<&Balancer> {
+        Some(&self.outgoing)
     }
 
-    fn can_send(&self, pipes: &Pipes) -> bool {
-        self.outgoing.has_room(pipes)
+    fn outgoing_mut(&mut self) -> Option<&mut Balancer> {
+        Some(&mut self.outgoing)
     }
 
     fn incoming(&self) -> Option<&FairQueue> {
@@ -57,33 +52,5 @@ impl Pattern for Dealing {
 
     fn incoming_mut(&mut self) -> Option<&mut FairQueue> {
         Some(&mut self.incoming)
-    }
-
-    fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
-        self.outgoing.join(pipes, peer);
-    }
-
-    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
-        self.outgoing.lose(pipes, peer, unsent, expected)
-    }
-
-    fn keeps(&self, _: Id) -> bool {
-        true
-    }
-
-    fn leave(&mut self, peer: Id) {
-        self.outgoing.leave(peer);
-    }
-
-    fn homeless(&self) -> usize {
-        self.outgoing.homeless()
-    }
-
-    fn homeless_octets(&self) -> usize {
-        self.outgoing.homeless_octets()
-    }
-
-    fn drain(&mut self) -> Vec<Message> {
-        self.outgoing.drain()
     }
 }

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
-use super::pattern::{Pattern, Sent};
+use super::pattern::Pattern;
 use super::pipes::Pipes;
 use super::{Kind, Receives, Sends, sealed};
-use crate::error::{ConnectError, Refusal};
-use crate::message::Message;
+use crate::error::ConnectError;
 use crate::options::Options;
 use crate::pattern::{Balancer, FairQueue};
 use crate::peer::Rejection;
@@ -53,13 +52,12 @@ impl Pairing {
 }
 
 impl Pattern for Pairing {
-    #[inline]
-    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
-        self.outgoing.send(pipes, message).map(|()| Sent::Message)
+    fn outgoing(&self) -> Option<&Balancer> {
+        Some(&self.outgoing)
     }
 
-    fn can_send(&self, pipes: &Pipes) -> bool {
-        self.outgoing.has_room(pipes)
+    fn outgoing_mut(&mut self) -> Option<&mut Balancer> {
+        Some(&mut self.outgoing)
     }
 
     fn incoming(&self) -> Option<&FairQueue> {
@@ -82,35 +80,11 @@ impl Pattern for Pairing {
         if *self.peer.get_or_insert(peer) == peer { Ok(()) } else { Err(Rejection::Occupied) }
     }
 
-    fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
-        self.outgoing.join(pipes, peer);
-    }
-
-    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
-        self.outgoing.lose(pipes, peer, unsent, expected)
-    }
-
-    fn keeps(&self, _: Id) -> bool {
-        true
-    }
-
     fn leave(&mut self, peer: Id) {
         self.leave(peer);
     }
 
     fn gone(&mut self, peer: Id) {
         self.leave(peer);
-    }
-
-    fn homeless(&self) -> usize {
-        self.outgoing.homeless()
-    }
-
-    fn homeless_octets(&self) -> usize {
-        self.outgoing.homeless_octets()
-    }
-
-    fn drain(&mut self) -> Vec<Message> {
-        self.outgoing.drain()
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::pipes::Pipes;
 use crate::error::{ConnectError, RecvError, Refusal};
 use crate::message::Message;
-use crate::pattern::FairQueue;
+use crate::pattern::{Balancer, FairQueue};
 use crate::peer::Rejection;
 use crate::slots::Id;
 use crate::zmtp::PeerInfo;
@@ -14,15 +14,28 @@ use crate::zmtp::PeerInfo;
 ///
 /// All methods run under the core lock and must not block. What a type does not do it leaves to the default.
 pub(crate) trait Pattern: Send {
+    /// Who spreads messages over all peers, if this type sends to each in turn and to another what a lost one has not got.
+    /// Whatever has to do with sending follows from it by default.
+    fn outgoing(&self) -> Option<&Balancer> {
+        None
+    }
+
+    /// As [`Pattern::outgoing`], to be changed.
+    fn outgoing_mut(&mut self) -> Option<&mut Balancer> {
+        None
+    }
+
     /// Queues a message with the peer, or peers, it is for. One that [is full](Refusal::is_full) has the caller wait, or try
     /// later.
-    fn send(&mut self, _pipes: &mut Pipes, _message: &Message) -> Result<Sent, Refusal> {
-        Err(Refusal::Full)
+    #[inline]
+    fn send(&mut self, pipes: &mut Pipes, message: &Message) -> Result<Sent, Refusal> {
+        let outgoing = self.outgoing_mut().ok_or(Refusal::Full)?;
+        outgoing.send(pipes, message).map(|()| Sent::Message)
     }
 
     /// Whether [`Pattern::send`] would take a message now.
-    fn can_send(&self, _pipes: &Pipes) -> bool {
-        false
+    fn can_send(&self, pipes: &Pipes) -> bool {
+        self.outgoing().is_some_and(|outgoing| outgoing.has_room(pipes))
     }
 
     /// The queue of those that have messages, if this type receives from all of them in turn. Whatever has to do with
@@ -78,7 +91,11 @@ pub(crate) trait Pattern: Send {
     }
 
     /// The peer may be sent to: it is new or back, or its full queue has drained.
-    fn writable(&mut self, _pipes: &mut Pipes, _peer: Id) {}
+    fn writable(&mut self, pipes: &mut Pipes, peer: Id) {
+        if let Some(outgoing) = self.outgoing_mut() {
+            outgoing.join(pipes, peer);
+        }
+    }
 
     /// The peer has messages.
     fn readable(&mut self, peer: Id) {
@@ -89,34 +106,38 @@ pub(crate) trait Pattern: Send {
 
     /// The connection of the peer is lost, and it has not got these messages. `expected` tells whether it keeps its
     /// queue until it is back. Returns how many of them are still to be sent; the others are dropped.
-    fn lost(&mut self, _pipes: &mut Pipes, _peer: Id, _unsent: Vec<Message>, _expected: bool) -> usize {
-        0
+    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
+        self.outgoing_mut().map_or(0, |outgoing| outgoing.lose(pipes, peer, unsent, expected))
     }
 
     /// Whether what a lost peer has not got is good for anybody else: for another peer, or for the caller of `close`.
     fn keeps(&self, _peer: Id) -> bool {
-        false
+        self.outgoing().is_some()
     }
 
     /// The peer is to be sent nothing more.
-    fn leave(&mut self, _peer: Id) {}
+    fn leave(&mut self, peer: Id) {
+        if let Some(outgoing) = self.outgoing_mut() {
+            outgoing.leave(peer);
+        }
+    }
 
     /// The peer is gone for good.
     fn gone(&mut self, _peer: Id) {}
 
     /// How many messages are accepted and with no peer.
     fn homeless(&self) -> usize {
-        0
+        self.outgoing().map_or(0, Balancer::homeless)
     }
 
     /// Octets that these take.
     fn homeless_octets(&self) -> usize {
-        0
+        self.outgoing().map_or(0, Balancer::homeless_octets)
     }
 
     /// Gives up the messages that are with no peer.
     fn drain(&mut self) -> Vec<Message> {
-        Vec::new()
+        self.outgoing_mut().map_or_else(Vec::new, Balancer::drain)
     }
 
     /// How many peers have a subscription.

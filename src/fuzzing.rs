@@ -8,12 +8,12 @@ use crate::pattern::twin;
 use crate::session::harness::program;
 use crate::sim;
 use crate::zmtp::SocketType;
-use reader::{Reader, SOCKET_TYPES, epoch};
+use reader::{Reader, epoch};
 
 /// Octets of a stranger, for a socket of every type that speaks first, or waits for the peer to introduce itself: whole
 /// and octet by octet come to the same.
 pub fn greeting(data: &[u8]) {
-    for (socket_type, answers) in SOCKET_TYPES.into_iter().flat_map(|own| [(own, false), (own, true)]) {
+    for (socket_type, answers) in SocketType::ALL.into_iter().flat_map(|own| [(own, false), (own, true)]) {
         let new = || Reader::stranger(socket_type, answers);
         let whole = new().feed(data, &[data.len()]);
         assert_eq!(new().feed(data, &[1]), whole, "octet by octet, as {socket_type}, answers: {answers}");

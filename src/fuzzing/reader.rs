@@ -190,20 +190,6 @@ pub(super) fn epoch() -> Instant {
     *EPOCH.get_or_init(clock::now)
 }
 
-pub(super) const SOCKET_TYPES: [SocketType; 11] = [
-    SocketType::Pair,
-    SocketType::Pub,
-    SocketType::Sub,
-    SocketType::Req,
-    SocketType::Rep,
-    SocketType::Dealer,
-    SocketType::Router,
-    SocketType::Pull,
-    SocketType::Push,
-    SocketType::XPub,
-    SocketType::XSub,
-];
-
 /// What an introduction begins with.
 const READY: &[u8] = b"\x05READY";
 /// The most that a connection says and nobody reads: greeting, READY, ERROR, and a few KiB of answers to PINGs.

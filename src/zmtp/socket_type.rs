@@ -31,6 +31,21 @@ pub enum SocketType {
 }
 
 impl SocketType {
+    /// Every type, once.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Pair,
+        Self::Pub,
+        Self::Sub,
+        Self::Req,
+        Self::Rep,
+        Self::Dealer,
+        Self::Router,
+        Self::Pull,
+        Self::Push,
+        Self::XPub,
+        Self::XSub,
+    ];
+
     /// The name on the wire, such as `PUSH`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +65,7 @@ impl SocketType {
 
     /// The type of this exact name, which is upper case and without padding.
     pub(crate) fn from_wire(name: &[u8]) -> Option<Self> {
-        ALL.into_iter().find(|known| known.as_str().as_bytes() == name)
+        Self::ALL.into_iter().find(|known| known.as_str().as_bytes() == name)
     }
 
     /// Whether a socket of this type may talk to a `peer` of that one.
@@ -88,28 +103,13 @@ impl fmt::Display for SocketType {
     }
 }
 
-/// Every type, once.
-const ALL: [SocketType; 11] = [
-    SocketType::Pair,
-    SocketType::Pub,
-    SocketType::Sub,
-    SocketType::Req,
-    SocketType::Rep,
-    SocketType::Dealer,
-    SocketType::Router,
-    SocketType::Pull,
-    SocketType::Push,
-    SocketType::XPub,
-    SocketType::XSub,
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_come_back() {
-        for socket_type in ALL {
+        for socket_type in SocketType::ALL {
             assert_eq!(SocketType::from_wire(socket_type.as_str().as_bytes()), Some(socket_type));
         }
         assert_eq!(format!("{:>5}", SocketType::Push), " PUSH");
@@ -124,15 +124,20 @@ mod tests {
 
     #[test]
     fn whoever_accepts_is_accepted() {
-        for (ours, theirs) in ALL.into_iter().flat_map(|ours| ALL.map(|theirs| (ours, theirs))) {
+        for (ours, theirs) in
+            SocketType::ALL.into_iter().flat_map(|ours| SocketType::ALL.map(|theirs| (ours, theirs)))
+        {
             assert_eq!(ours.accepts(theirs), theirs.accepts(ours), "{ours} and {theirs}");
         }
     }
 
     #[test]
     fn legal_pairs_are_those_of_the_specification() {
-        let legal =
-            ALL.into_iter().flat_map(|ours| ALL.map(|theirs| ours.accepts(theirs))).filter(|&ok| ok).count();
+        let legal = SocketType::ALL
+            .into_iter()
+            .flat_map(|ours| SocketType::ALL.map(|theirs| ours.accepts(theirs)))
+            .filter(|&ok| ok)
+            .count();
         // PAIR 1, {PUB, XPUB} x {SUB, XSUB} both ways 8, REQ-REP 2, REQ-ROUTER 2, REP-DEALER 2, DEALER-ROUTER 2,
         // DEALER-DEALER 1, ROUTER-ROUTER 1, PUSH-PULL 2.
         assert_eq!(legal, 21);

@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DeadPort, PATIENCE, eventually, number_of, numbered, pair, raw, within};
+use common::{DeadPort, PATIENCE, eventually, number_of, numbered, open_descriptors, pair, raw, within};
 use ferromq::{Context, Dealer, Message, Pull, Push, RecvError, Refusal, Socket, WaitError};
 
 /// What a call that does not wait may take on a busy machine.
@@ -557,16 +557,15 @@ fn many_contexts_leave_no_thread_behind() {
 
 #[test]
 fn many_sockets_leave_no_file_open() {
-    let files = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    within(PATIENCE, move || {
+    within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let before = files();
+        let before = open_descriptors();
         for _ in 0..300 {
             let (push, pull) = pair(&ctx);
             push.send("hello").unwrap();
             pull.recv_timeout(PATIENCE).unwrap();
         }
-        eventually("the files of all those sockets are closed", || files() < before + 200);
+        eventually("the files of all those sockets are closed", || open_descriptors() < before + 200);
     });
 }
 

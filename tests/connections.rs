@@ -9,31 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::raw::{self, Peer, command, property};
-use common::{PATIENCE, eventually, within};
-use ferromq::{Context, End, Endpoint, Event, Limit, Monitor, Pull, Push, Rejection, Remote, Socket};
+use common::{PATIENCE, eventually, reached, trouble, within};
+use ferromq::{Context, End, Endpoint, Event, Limit, Pull, Push, Rejection, Socket};
 
 /// How long a handshake may take while others wait for its place.
 const FAIR: Duration = Duration::from_secs(1);
-
-/// The next event that is not about a connection that came about as it should.
-#[track_caller]
-fn trouble(monitor: &Monitor) -> Event {
-    loop {
-        match monitor.recv_timeout(PATIENCE).unwrap() {
-            Event::Listening { .. } | Event::Accepted { .. } | Event::Ready { .. } => {}
-            event => return event,
-        }
-    }
-}
-
-/// Who is told to have reached a limit.
-#[track_caller]
-fn reached(monitor: &Monitor, expected: Limit) -> Remote {
-    match trouble(monitor) {
-        Event::LimitReached { limit, peer } if limit == expected => peer,
-        other => panic!("{other:?}"),
-    }
-}
 
 #[track_caller]
 fn hits(pull: &Socket<Pull>, limit: Limit) -> u64 {

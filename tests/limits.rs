@@ -5,28 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::raw::{self, MORE, frame, long_frame, property};
-use common::{PATIENCE, eventually};
-use ferromq::{Context, End, Event, Limit, Monitor, Pub, Publishes, Pull, Remote, Socket, Violation, XPub};
-
-/// The next event that is not about a connection that came about.
-#[track_caller]
-fn trouble(monitor: &Monitor) -> Event {
-    loop {
-        match monitor.recv_timeout(PATIENCE).unwrap() {
-            Event::Listening { .. } | Event::Accepted { .. } | Event::Ready { .. } => {}
-            event => return event,
-        }
-    }
-}
-
-/// Who is told to have reached a limit.
-#[track_caller]
-fn reached(monitor: &Monitor, expected: Limit) -> Remote {
-    match trouble(monitor) {
-        Event::LimitReached { limit, peer } if limit == expected => peer,
-        other => panic!("{other:?}"),
-    }
-}
+use common::{PATIENCE, eventually, reached, trouble};
+use ferromq::{Context, End, Event, Limit, Pub, Publishes, Pull, Socket, Violation, XPub};
 
 #[test]
 fn a_message_that_is_too_large_is_counted_and_told_before_its_connection_ends() {

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::raw::Peer;
-use common::{PATIENCE, alone, eventually, eventually_within, raw, within};
+use common::{PATIENCE, alone, eventually, eventually_within, processor_time_of, raw, resident_of, within};
 use ferromq::{Context, Dealer, Event, Interest, Limit, Poller, Pull, Push, Router, Socket};
 
 /// The role of a process that a test starts: sends back what it receives, and says what befalls it.
@@ -93,25 +93,12 @@ impl Server {
         peer
     }
 
-    /// The processor time that it has used so far, or none where that is not easily known.
-    fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(10 * ticks)
-    }
-
-    /// Bytes of memory that it has in use, or zero where that is not easily known.
-    fn resident(&self) -> usize {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id())).unwrap_or_default();
-        statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
-    }
-
     /// What it spends of the processor in the given time, in per cent of one core.
     fn load(&self, window: Duration) -> f64 {
-        let (before, start) = (self.processor_time(), Instant::now());
+        let used = || processor_time_of(self.process.id());
+        let (before, start) = (used(), Instant::now());
         thread::sleep(window); // a span to measure over, not a wait for anything
-        100.0 * (self.processor_time() - before).as_secs_f64() / start.elapsed().as_secs_f64()
+        100.0 * (used() - before).as_secs_f64() / start.elapsed().as_secs_f64()
     }
 }
 
@@ -315,9 +302,9 @@ fn a_connection_that_says_nothing_takes_little_memory() {
             stream
         };
         let _warm: Vec<TcpStream> = (0..100).map(connect).collect();
-        let before = server.resident();
+        let before = resident_of(server.process.id());
         let silent: Vec<TcpStream> = (0..1000).map(connect).collect();
-        let each = server.resident().saturating_sub(before) / silent.len();
+        let each = resident_of(server.process.id()).saturating_sub(before) / silent.len();
         println!("{each} bytes for each connection that says nothing");
         assert!(each < 4096, "{each} bytes for each connection that says nothing");
     });

@@ -4,13 +4,12 @@
 mod common;
 
 use std::collections::HashSet;
-use std::env;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Rng, Tally, eventually, number_of, numbered, raw, within};
+use common::process::task;
+use common::{PATIENCE, Process, Rng, Tally, eventually, number_of, numbered, raw, within};
 use ferromq::{Context, Endpoint, Message, Pull, Push, RecvError, Socket};
 
 const SURVIVORS: usize = 3;
@@ -50,22 +49,13 @@ impl Victim for Raw {
 }
 
 /// A process that works as fast as it can, and is killed.
-struct Process(std::process::Child);
-
-const ENDPOINT: &str = "FERROMQ_TEST_VICTIM";
-
-impl Process {
-    fn born(at: &Endpoint) -> Box<dyn Victim> {
-        let mut child = Command::new(env::current_exe().unwrap());
-        child.args(["--exact", "the_victim", "--ignored"]).env(ENDPOINT, at.to_string());
-        Box::new(Self(child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()))
-    }
+fn process(at: &Endpoint) -> Box<dyn Victim> {
+    Box::new(Process::start("the_victim", at))
 }
 
 impl Victim for Process {
-    fn die(mut self: Box<Self>) -> Vec<(u32, u32)> {
-        self.0.kill().unwrap(); // SIGKILL
-        self.0.wait().unwrap();
+    fn die(self: Box<Self>) -> Vec<(u32, u32)> {
+        self.kill();
         Vec::new()
     }
 }
@@ -73,7 +63,7 @@ impl Victim for Process {
 #[test]
 #[ignore = "the worker that the other tests start as a process of its own, and kill"]
 fn the_victim() {
-    let Ok(endpoint) = env::var(ENDPOINT) else { return };
+    let Some(endpoint) = task() else { return };
     let pull = Context::new().unwrap().socket::<Pull>().build().unwrap();
     pull.connect(endpoint).unwrap();
     while pull.recv_timeout(PATIENCE).is_ok() {}
@@ -103,7 +93,7 @@ fn a_worker_whose_connection_is_reset_costs_no_more_than_is_counted() {
 
 #[test]
 fn a_worker_whose_process_is_killed_costs_no_more_than_is_counted() {
-    within(2 * PATIENCE, || some_die(Process::born));
+    within(2 * PATIENCE, || some_die(process));
 }
 
 #[test]
@@ -112,7 +102,7 @@ fn a_worker_whose_process_is_killed_costs_no_more_than_is_counted_a_hundred_time
     within(60 * PATIENCE, || {
         let start = Instant::now();
         let unconfirmed: Vec<u64> =
-            (0..100).map(|seed| one_dies(Work { seed, ..A_MILLION }, Process::born)).collect();
+            (0..100).map(|seed| one_dies(Work { seed, ..A_MILLION }, process)).collect();
         let most = unconfirmed.iter().max().unwrap();
         let none = unconfirmed.iter().filter(|count| **count == 0).count();
         println!("100 deaths in {:?}, {most} messages unconfirmed at most, none in {none}", start.elapsed());

@@ -8,6 +8,8 @@ pub mod process;
 pub mod raw;
 pub mod relay;
 pub mod tally;
+pub mod trouble;
+pub mod usage;
 pub mod wait;
 pub mod wire;
 
@@ -16,6 +18,8 @@ pub use ports::DeadPort;
 pub use process::Process;
 pub use relay::Relay;
 pub use tally::{Rng, Tally, number_of, numbered};
+pub use trouble::{reached, trouble};
+pub use usage::{open_descriptors, processor_time, processor_time_of, resident, resident_of};
 pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};
 
 use ferromq::{Context, Endpoint, Kind, Pull, Push, Socket};
@@ -46,15 +50,4 @@ pub fn link<A: Kind, B: Kind>(bound: &Socket<A>, dialling: &Socket<B>) -> Endpoi
 pub fn assert_joined(push: &Socket<Push>, pull: &Socket<Pull>) {
     push.send_timeout("are we joined?", PATIENCE).unwrap();
     assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "are we joined?");
-}
-
-/// Bytes of memory this process has in use, or zero where that is not easily known.
-pub fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
-}
-
-/// How many descriptors this process has open, or zero where that is not easily known.
-pub fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }

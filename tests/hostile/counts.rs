@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ferromq::{Context, Endpoint, Event, Message, Pub, Pull, Router, Socket, Sub};
 
 use crate::common::raw::{Peer, command, greeting, message, property, ready, subscribe};
-use crate::common::{PATIENCE, alone, eventually, open_descriptors, resident, within};
+use crate::common::{PATIENCE, alone, eventually, open_descriptors, processor_time, resident, within};
 
 /// A PULL and a good peer of it.
 struct Stage {
@@ -304,15 +304,6 @@ fn silent_strangers_take_no_processor_time() {
         drop(crowd);
         stage.assert_unharmed();
     });
-}
-
-/// The time that the threads of this process have used so far, where that is easily known.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let behind_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 =
-        behind_name.split(' ').skip(12).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Duration::from_millis(10 * ticks)
 }
 
 /// Writes, unless the other side has hung up or does not read for a while.

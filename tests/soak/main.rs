@@ -20,7 +20,7 @@ mod strangers;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Rng, eventually, open_descriptors, resident, within};
+use common::{PATIENCE, Rng, eventually, open_descriptors, processor_time, resident, within};
 use ferromq::{Context, Stats};
 
 /// What one socket or a few of them do, over and over again.
@@ -87,13 +87,6 @@ fn round(scenes: &mut [Box<dyn Scene>], rng: &mut Rng) -> Duration {
         assert_eq!(stats.received, taken, "{name}: {stats:?}");
     }
     busy
-}
-
-/// What the processor has spent on this process so far.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let ticks = stat.rsplit(')').next().unwrap().split(' ').skip(12).take(2);
-    Duration::from_millis(ticks.map(|ticks| 10 * ticks.parse::<u64>().unwrap()).sum())
 }
 
 /// How long nothing happens in each round.

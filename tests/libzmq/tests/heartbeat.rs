@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{BOTH_ROLES, Binds, PATIENCE, Watched, join_pull, join_push, ours_pull, ours_push, within};
-use ferromq::{Context, Heartbeat, Pull, Push};
+use ferromq::{Context, Heartbeat, Pull, Push, Socket};
 use zmq::SocketEvent::{CLOSED, CONNECT_RETRIED, DISCONNECTED, HANDSHAKE_SUCCEEDED};
 
 /// A socket of libzmq that gives its peer up within half a second of silence, and asks the peer to do likewise.
@@ -149,17 +149,23 @@ fn assert_has_stayed(theirs: &Watched, binds: Binds) {
     }
 }
 
+/// Our PUSH, with a heartbeat, and a PULL of libzmq that takes little before it has to be read, connected to each other.
+fn beating_push_to_a_small_pull(ctx: &Context, zmq: &zmq::Context, binds: Binds) -> (Socket<Push>, Watched) {
+    let push = ctx.socket::<Push>().heartbeat(beating()).build().unwrap();
+    let pull = Watched::new(zmq, zmq::PULL);
+    pull.set_rcvhwm(10).unwrap();
+    join_push(&push, &pull, binds);
+    pull.expect(&[HANDSHAKE_SUCCEEDED]);
+    (push, pull)
+}
+
 /// It says nothing while it reads nothing: neither an answer, nor a PING of its own.
 #[test]
 fn a_pull_of_libzmq_that_pauses_under_full_load_loses_nothing_and_stays() {
     within(PATIENCE, || {
         all_at_once(BOTH_ROLES, |binds| {
             let (ctx, zmq) = (Context::new().unwrap(), zmq::Context::new());
-            let push = ctx.socket::<Push>().heartbeat(beating()).build().unwrap();
-            let pull = Watched::new(&zmq, zmq::PULL);
-            pull.set_rcvhwm(10).unwrap();
-            join_push(&push, &pull, binds);
-            pull.expect(&[HANDSHAKE_SUCCEEDED]);
+            let (push, pull) = beating_push_to_a_small_pull(&ctx, &zmq, binds);
             let (mut sent, mut received) = (0, 0);
             for pause in [PAUSE, PAUSE, Duration::ZERO] {
                 while !pause.is_zero() && push.send_timeout(numbered(sent), INTERVAL).is_ok() {
@@ -182,11 +188,7 @@ fn a_pull_of_libzmq_that_pauses_with_little_before_it_stays() {
     within(PATIENCE, || {
         all_at_once(BOTH_ROLES, |binds| {
             let (ctx, zmq) = (Context::new().unwrap(), zmq::Context::new());
-            let push = ctx.socket::<Push>().heartbeat(beating()).build().unwrap();
-            let pull = Watched::new(&zmq, zmq::PULL);
-            pull.set_rcvhwm(10).unwrap();
-            join_push(&push, &pull, binds);
-            pull.expect(&[HANDSHAKE_SUCCEEDED]);
+            let (push, pull) = beating_push_to_a_small_pull(&ctx, &zmq, binds);
             (0..100).for_each(|at| push.send(numbered(at)).unwrap());
             thread::sleep(PAUSE);
             (0..100).for_each(|at| assert_eq!(number(&pull.recv_bytes(0).unwrap()), at));

@@ -118,8 +118,8 @@ impl Context {
     /// those have no room for is handed back as soon as they are closed.
     ///
     /// Returns the messages that could not be sent in time, and an account for each endpoint of each socket, but for
-    /// those of sockets that had been dropped before. What
-    /// these have left then is given up, whatever their [linger](crate::Builder::linger) time, and written to the log. A
+    /// those of sockets that had been dropped before. What these have left then is given up, whatever their
+    /// [linger](crate::Builder::linger) time, and written to the log. A
     /// [`close_async`](crate::Socket::close_async) that somebody still waits for goes on.
     pub fn close(&self, timeout: Duration) -> Closed {
         if self.0.is_forked() {

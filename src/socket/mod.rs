@@ -247,9 +247,8 @@ impl<T: Kind> Socket<T> {
     /// executor.
     ///
     /// Returns the messages that nobody is left for, and an account as [`close`](Self::close) does. The socket is closed
-    /// from the call on. The future has no timeout of
-    /// its own: dropping it leaves the rest to be sent in the background, as for a socket that is dropped. Closing twice
-    /// does nothing.
+    /// from the call on. The future has no timeout of its own: dropping it leaves the rest to be sent in the background, as
+    /// for a socket that is dropped. Closing twice does nothing.
     pub fn close_async(&self) -> impl Future<Output = Closed> + Send + Unpin {
         Attended::new(&self.core, Draining::new(&self.core))
     }

@@ -112,5 +112,6 @@ fn no_seed_of_ten_thousand_breaks_a_promise() {
 #[test]
 #[ignore = "FERROMQ_SEED says which"]
 fn one_seed() {
-    run_seeds(asked_for().expect("FERROMQ_SEED is set"), 1);
+    let Some(seed) = asked_for() else { return };
+    run_seeds(seed, 1);
 }

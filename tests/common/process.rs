@@ -51,7 +51,7 @@ impl Drop for Process {
     }
 }
 
-/// The task of this process, if it was started by [`Process::start`].
+/// The task of this process, if a test has started it.
 pub fn task() -> Option<String> {
     env::var(TASK).ok()
 }
@@ -67,5 +67,5 @@ pub fn say(what: impl Display) {
     println!("\n{MARK}{what}");
 }
 
-const TASK: &str = "FERROMQ_TEST_TASK";
+pub const TASK: &str = "FERROMQ_TEST_TASK";
 const MARK: &str = "> ";

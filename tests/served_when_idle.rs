@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use common::noise::{Echo, Rigour, Times, assert_within};
 use common::{PATIENCE, Rng, alone, raw, within};
-use ferromq::{Context, Endpoint, Pull, Push, Socket};
+use ferromq::{Context, Endpoint, Heartbeat, Pull, Push, Socket};
 
 /// The promise, and half a millisecond for the peer that measures, on a thread of its own.
 const BOUND: Duration = Duration::from_micros(5_500);
 
 fn bound_pull(ctx: &Context) -> (Socket<Pull>, Endpoint) {
-    let pull = ctx.socket::<Pull>().build().unwrap();
+    // The peer by hand does not expect to be asked anything itself.
+    let pull = ctx.socket::<Pull>().heartbeat(Heartbeat::off()).build().unwrap();
     let at = pull.bind("tcp://127.0.0.1:0").unwrap();
     (pull, at)
 }

@@ -4,7 +4,8 @@
 //!
 //! Messages wait in the outbox of the sender until the inbox of the receiver has run dry, and then move all at once: a
 //! busy pair meets once per batch, and the two high-water marks add up, as in libzmq. The receiver fetches them when it
-//! takes its last message. If there was nothing to fetch, the sender brings its next message by itself.
+//! takes its last message. If there was nothing to fetch, the sender brings its next message by itself. A receiver that
+//! takes nothing is filled up to its mark; one that is at work is not interrupted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -274,17 +275,19 @@ impl Link {
         let mut state = lock(&self.state);
         let State { peers: Some(peers), transit, .. } = &mut *state else { return };
         loop {
+            // Words need no room.
             let room = self.host(to).room(peers[to]);
-            if room.is_none() {
-                break;
-            }
             let mut words = Vec::new();
-            wakes.append(self.host(from).hand_over(peers[from], room, transit, &mut words));
-            transit.splice(..0, words.into_iter().map(spell));
+            let (mut octets, woken) = self.host(from).hand_over(peers[from], room, transit, &mut words);
+            wakes.append(woken);
+            if !words.is_empty() {
+                let spelt: Vec<Message> = words.into_iter().map(spell).collect();
+                octets += spelt.iter().map(Message::byte_len).sum::<usize>();
+                transit.splice(..0, spelt);
+            }
             if transit.is_empty() {
                 break;
             }
-            let octets = transit.iter().map(Message::byte_len).sum();
             let (left, woken) = self.host(to).deliver(peers[to], transit, octets);
             wakes.append(woken);
             if left.messages < room.messages {

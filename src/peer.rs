@@ -36,9 +36,15 @@ pub(crate) trait Host: Send + Sync {
     /// said before it.
     fn exchange(&self, peer: Id, flight: &mut Flight, words: &mut Vec<Word>) -> Wakes;
 
-    /// As [`Host::exchange`], for a carrier in this process: gives it as many whole messages as there is room for. If there
-    /// is none, the next one is brought at once, for the peer may be waiting.
-    fn hand_over(&self, peer: Id, room: Space, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes;
+    /// As [`Host::exchange`], for a carrier in this process: gives it as many whole messages as there is room for, and tells
+    /// how many octets they are. If there is none, the next one is brought at once, for the peer may be waiting.
+    fn hand_over(
+        &self,
+        peer: Id,
+        room: Space,
+        messages: &mut Vec<Message>,
+        words: &mut Vec<Word>,
+    ) -> (usize, Wakes);
 
     /// Messages have arrived, in so many octets. Leaves the vector empty and tells how much more may come; with nothing,
     /// reading stops until [`Carrier::resume`].

@@ -18,6 +18,8 @@ pub(crate) struct Inbox {
     notice_octets: usize,
     /// The carrier has been told to stop reading.
     paused: bool,
+    /// Something was taken since messages last came.
+    tapped: bool,
     /// Keep only the newest message.
     conflate: bool,
 }
@@ -26,11 +28,12 @@ impl Inbox {
     /// A queue with this mark, or for the newest message only.
     pub(crate) const fn new(mark: Mark, conflate: bool) -> Self {
         let queue = VecDeque::new();
-        Self { queue, outside: 0, mark, notices: 0, notice_octets: 0, paused: false, conflate }
+        Self { queue, outside: 0, mark, notices: 0, notice_octets: 0, paused: false, tapped: false, conflate }
     }
 
     /// Takes all of `messages` in, leaving it empty, and tells how many older ones were replaced.
     pub(crate) fn accept(&mut self, messages: &mut Vec<Message>) -> usize {
+        self.tapped = false;
         if self.conflate {
             return self.accept_newest(messages);
         }
@@ -94,6 +97,7 @@ impl Inbox {
     #[inline]
     pub(crate) fn pop(&mut self, total: &mut usize) -> Option<Message> {
         let message = self.queue.pop_front();
+        self.tapped = true;
         // Most hold nothing, and it costs next to nothing to see that.
         if let Some(message) = message.as_ref().filter(|message| !message.is_inline()) {
             let outside = message.outside();
@@ -114,6 +118,11 @@ impl Inbox {
             && self.counted_octets() <= self.mark.octets / 2;
         self.paused &= !resumes;
         resumes
+    }
+
+    /// Whether somebody is at work on what last came, and has not come to its end.
+    pub(crate) fn is_being_read(&self) -> bool {
+        self.tapped && !self.queue.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {

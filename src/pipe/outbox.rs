@@ -33,8 +33,18 @@ pub(crate) struct Outbox {
 enum Open {
     /// For a stream: the octets that will be written.
     Encoded(Batch),
-    /// For a peer in this process: the messages as they are, and the octets of memory they take.
-    Whole(VecDeque<Message>, usize),
+    /// For a peer in this process: the messages as they are.
+    Whole(Whole),
+}
+
+/// Messages as they are.
+#[derive(Debug, Default)]
+struct Whole {
+    messages: VecDeque<Message>,
+    /// Octets of memory that they take.
+    weight: usize,
+    /// Octets of their parts.
+    body: usize,
 }
 
 /// What a queue was shut for.
@@ -71,7 +81,7 @@ impl Outbox {
 
     /// As [`Outbox::new`], for messages that stay in this process.
     pub(crate) fn whole(mark: Mark, conflate: bool) -> Self {
-        Self::of(Open::Whole(VecDeque::new(), 0), mark, conflate)
+        Self::of(Open::Whole(Whole::default()), mark, conflate)
     }
 
     fn of(open: Open, mark: Mark, conflate: bool) -> Self {
@@ -96,12 +106,7 @@ impl Outbox {
                 let limit = if batch.gathers() { GATHERED } else { COPIED };
                 (octets, batch.messages(), batch.len() + octets > limit)
             }
-            Open::Whole(messages, all) => {
-                let octets = message.weight();
-                *all += octets;
-                messages.push_back(message.clone());
-                (octets, messages.len(), false)
-            }
+            Open::Whole(whole) => (whole.push(message), whole.messages.len(), false),
         };
         self.octets += octets;
         let full = messages + self.in_flight >= self.mark.messages || self.octets >= self.mark.octets;
@@ -171,9 +176,8 @@ impl Outbox {
             let before = self.open.octets();
             match &mut self.open {
                 Open::Encoded(batch) => batch.shed(),
-                Open::Whole(messages, octets) => {
-                    let oldest = messages.pop_front();
-                    *octets -= oldest.as_ref().map_or(0, Message::weight);
+                Open::Whole(whole) => {
+                    let oldest = whole.pop();
                     shielded(|| drop(oldest));
                 }
             }
@@ -214,22 +218,16 @@ impl Outbox {
         }
     }
 
-    /// Gives away as many messages as there is room for, which stay in this process. True if a queue that was shut has
-    /// opened.
-    pub(crate) fn hand_over(&mut self, room: Space, into: &mut Vec<Message>) -> bool {
-        if let Open::Whole(messages, octets) = &mut self.open {
-            let mut given = 0;
-            let mut fits = |message: &&Message| {
-                let fits = given < room.octets;
-                given += if fits { message.weight() } else { 0 };
-                fits
-            };
-            let count = messages.iter().take(room.messages).take_while(&mut fits).count();
-            into.extend(messages.drain(..count));
-            *octets -= given;
-            self.octets -= given;
-        }
-        self.reopen()
+    /// Gives away as many messages as there is room for, which stay in this process, to a vector that is empty. Tells how many
+    /// octets their parts have, and whether a queue that was shut has opened.
+    pub(crate) fn hand_over(&mut self, room: Space, into: &mut Vec<Message>) -> (usize, bool) {
+        let before = self.open.octets();
+        let given = match &mut self.open {
+            Open::Whole(whole) => whole.hand_over(room, into),
+            Open::Encoded(_) => 0,
+        };
+        self.octets -= before - self.open.octets();
+        (given, self.reopen())
     }
 
     /// Notes what the wire has wholly written. True if a queue that was shut has opened.
@@ -262,10 +260,7 @@ impl Outbox {
                 shielded(|| drop(batch));
                 messages
             }
-            Open::Whole(messages, octets) => {
-                *octets = 0;
-                std::mem::take(messages).into()
-            }
+            Open::Whole(whole) => std::mem::take(whole).messages.into(),
         };
         self.shut = self.fullness();
         self.low = self.own_low();
@@ -276,7 +271,7 @@ impl Outbox {
     pub(crate) fn trim(&mut self) {
         match &mut self.open {
             Open::Encoded(batch) => batch.trim(),
-            Open::Whole(messages, _) => messages.shrink_to(messages.len()),
+            Open::Whole(whole) => whole.messages.shrink_to(whole.messages.len()),
         }
     }
 
@@ -320,7 +315,7 @@ impl Open {
     fn is_empty(&self) -> bool {
         match self {
             Self::Encoded(batch) => batch.is_empty(),
-            Self::Whole(messages, _) => messages.is_empty(),
+            Self::Whole(whole) => whole.messages.is_empty(),
         }
     }
 
@@ -329,7 +324,7 @@ impl Open {
     fn len(&self) -> usize {
         match self {
             Self::Encoded(batch) => batch.messages(),
-            Self::Whole(messages, _) => messages.len(),
+            Self::Whole(whole) => whole.messages.len(),
         }
     }
 
@@ -337,17 +332,54 @@ impl Open {
     fn octets(&self) -> usize {
         match self {
             Self::Encoded(batch) => batch.len(),
-            Self::Whole(_, octets) => *octets,
+            Self::Whole(whole) => whole.weight,
         }
     }
 
     fn clear(&mut self) {
         match self {
             Self::Encoded(batch) => batch.clear(),
-            Self::Whole(messages, octets) => {
-                *octets = 0;
-                shielded(|| messages.clear());
+            Self::Whole(whole) => {
+                let before = std::mem::take(whole);
+                shielded(|| drop(before));
             }
         }
+    }
+}
+
+impl Whole {
+    /// Tells how many octets of memory the message takes.
+    #[inline]
+    fn push(&mut self, message: &Message) -> usize {
+        let weight = message.weight();
+        self.weight += weight;
+        self.body += message.byte_len();
+        self.messages.push_back(message.clone());
+        weight
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.weight -= message.weight();
+        self.body -= message.byte_len();
+        Some(message)
+    }
+
+    /// See [`Outbox::hand_over`]. The lock of the sender is held: as a rule that is for no longer than it takes to change two
+    /// queues for each other.
+    fn hand_over(&mut self, room: Space, into: &mut Vec<Message>) -> usize {
+        debug_assert!(into.is_empty(), "what is handed over replaces what was there");
+        if self.messages.len() <= room.messages && self.weight <= room.octets {
+            let empty = VecDeque::from(std::mem::take(into));
+            *into = Vec::from(std::mem::replace(&mut self.messages, empty));
+            self.weight = 0;
+            return std::mem::take(&mut self.body);
+        }
+        let (weight, body) = (self.weight, self.body);
+        while into.len() < room.messages && weight - self.weight < room.octets {
+            let Some(message) = self.pop() else { break };
+            into.push(message);
+        }
+        body - self.body
     }
 }

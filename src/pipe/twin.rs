@@ -268,9 +268,15 @@ fn whole_messages_count_with_the_memory_they_take() {
     outbox.push(&large);
     assert!(outbox.push(&large).shuts);
     let mut given = Vec::new();
-    assert!(!outbox.hand_over(Space::ENDLESS.within(0), &mut given));
-    assert!(outbox.hand_over(Space::ENDLESS.within(1), &mut given), "one that fits in part is given whole");
+    assert_eq!(outbox.hand_over(Space::ENDLESS.within(0), &mut given), (0, false));
+    let handed = outbox.hand_over(Space::ENDLESS.within(1), &mut given);
+    assert_eq!(handed, (large.byte_len(), true), "one that fits in part is given whole");
     assert_eq!((given.len(), outbox.octets()), (1, 500));
+    given.clear();
+    outbox.push(&Message::from("x"));
+    assert_eq!(outbox.hand_over(Space::ENDLESS, &mut given), (large.byte_len() + 1, false));
+    assert_eq!((given.len(), outbox.octets(), outbox.queued()), (2, 0, 0));
+    outbox.push(&large);
     outbox.push(&Message::new());
     assert!(outbox.shed());
     assert_eq!(outbox.octets(), Message::WEIGHT);

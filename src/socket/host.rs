@@ -47,25 +47,29 @@ impl Host for Core {
         self.change(exchange).1
     }
 
-    fn hand_over(&self, id: Id, room: Space, messages: &mut Vec<Message>, words: &mut Vec<Word>) -> Wakes {
-        let hand_over = |state: &mut State, wakes: &mut Wakes| {
-            let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) else { return };
+    fn hand_over(
+        &self,
+        id: Id,
+        room: Space,
+        messages: &mut Vec<Message>,
+        words: &mut Vec<Word>,
+    ) -> (usize, Wakes) {
+        self.change(|state, wakes| {
+            let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) else { return 0 };
             words.append(&mut peer.words);
-            let before = messages.len();
-            let opens =
-                state.pipes.with_outbox(id, |outbox| outbox.hand_over(room, messages)).unwrap_or(false);
-            let taken = &messages[before..];
-            if let Some(peer) = state.pipes.peers.get_mut(id).filter(|_| taken.is_empty()) {
+            let handed = state.pipes.with_outbox(id, |outbox| outbox.hand_over(room, messages));
+            let (octets, opens) = handed.unwrap_or_default();
+            let ran_dry = messages.is_empty() && !room.is_none();
+            if let Some(peer) = state.pipes.peers.get_mut(id).filter(|_| ran_dry) {
                 peer.pace.heard();
             }
-            let octets = taken.iter().map(Message::byte_len).sum();
-            state.count_written(id, Written { messages: messages.len() - before, octets });
+            state.count_written(id, Written { messages: messages.len(), octets });
             if opens {
                 state.writable(id, wakes);
             }
             state.wake_draining(wakes);
-        };
-        self.change(hand_over).1
+            octets
+        })
     }
 
     fn deliver(&self, id: Id, messages: &mut Vec<Message>, octets: usize) -> (Space, Wakes) {

@@ -344,6 +344,9 @@ impl Pipes {
     pub(super) fn room(&mut self, id: Id) -> Space {
         let left = self.max_recv.saturating_sub(self.waiting_octets());
         let Some(peer) = self.peers.get_mut(id) else { return Space::ENDLESS };
+        if peer.outbox.is_whole() && peer.inbox.is_being_read() {
+            return Space::NONE; // it fetches the next by itself, all at once
+        }
         let was_paused = peer.inbox.is_paused();
         let own = peer.inbox.room_or_pause();
         let room = if self.conflate { own } else { own.within(left) };
@@ -512,7 +515,9 @@ impl pattern::Pipes for Pipes {
             self.stats.delivered += 1;
             peer.tally.delivered += 1;
         }
-        if peer.inbox.resumes() || (peer.outbox.is_whole() && peer.inbox.is_empty()) {
+        let resumes = peer.inbox.resumes();
+        let wants_more = if peer.outbox.is_whole() { peer.inbox.is_empty() } else { resumes };
+        if wants_more {
             if self.holds_up {
                 peer.held_up = true; // others have waited for longer
             } else {

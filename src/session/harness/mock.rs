@@ -161,7 +161,7 @@ impl Host for Mock {
         Wakes::default()
     }
 
-    fn hand_over(&self, _: Id, _: Space, _: &mut Vec<Message>, _: &mut Vec<Word>) -> Wakes {
+    fn hand_over(&self, _: Id, _: Space, _: &mut Vec<Message>, _: &mut Vec<Word>) -> (usize, Wakes) {
         unreachable!("only whole messages are handed over")
     }
 

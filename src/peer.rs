@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -169,7 +168,8 @@ pub(crate) struct Peer {
     pub(crate) held_up: bool,
     /// How many messages had come to the socket when it last brought some.
     pub(crate) served: u64,
-    pub(crate) pace: Pace,
+    /// Something came from it since it was last sent a message, so that the next is an answer, or a question in turn.
+    pub(crate) heard: bool,
     pub(crate) tally: Tally,
     /// Who it is, or was when it was last connected.
     pub(crate) remote: Remote,
@@ -213,7 +213,7 @@ impl Peer {
             over: false,
             held_up: false,
             served: 0,
-            pace: Pace::new(),
+            heard: false,
             tally: Tally::default(),
             remote: Remote::default(),
         }
@@ -222,75 +222,5 @@ impl Peer {
     /// Whether something waits that no wire is at work on.
     pub(crate) fn wants_pump(&self) -> bool {
         !self.outbox.is_in_flight() && (self.outbox.has_open() || !self.words.is_empty())
-    }
-}
-
-/// Decides whether a message that finds its wire idle is written at once or gathered with those that may follow.
-///
-/// A message at once costs a system call; a message that waits costs time. Lockstep traffic hears from the peer before
-/// each send and is always written at once, without a look at the clock. Otherwise a message is the first of a burst
-/// when the last decision lies some time back.
-#[derive(Debug)]
-pub(crate) struct Pace {
-    heard: bool,
-    last: Option<Instant>,
-}
-
-impl Pace {
-    const fn new() -> Self {
-        Self { heard: false, last: None }
-    }
-
-    /// Something came from the peer.
-    pub(crate) fn heard(&mut self) {
-        self.heard = true;
-    }
-
-    /// A batch was written because it was full: what follows at once belongs to the same burst.
-    pub(crate) fn flushed(&mut self, now: Instant) {
-        self.last = Some(now);
-    }
-
-    /// Whether something came from the peer since the last message was sent, so that the next is written at once.
-    pub(crate) fn answers(&mut self) -> bool {
-        std::mem::take(&mut self.heard)
-    }
-
-    /// Whether the first message of a batch is written at once.
-    pub(crate) fn at_once(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        if self.answers() {
-            return true;
-        }
-        let now = now();
-        let idle = self.last.is_none_or(|last| now.saturating_duration_since(last) > BURST);
-        self.last = Some(now);
-        idle
-    }
-}
-
-/// Messages closer together than this are taken for one burst.
-const BURST: Duration = Duration::from_micros(50);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_of_a_burst_goes_at_once_and_the_rest_is_gathered() {
-        let start = Instant::now();
-        let mut pace = Pace::new();
-        assert!(pace.at_once(|| start));
-        assert!(!pace.at_once(|| start + BURST / 2));
-        assert!(!pace.at_once(|| start + BURST), "measured from the last decision");
-        assert!(pace.at_once(|| start + BURST * 3));
-        pace.flushed(start + BURST * 5);
-        assert!(!pace.at_once(|| start + BURST * 5));
-    }
-
-    #[test]
-    fn an_answer_goes_at_once_without_a_look_at_the_clock() {
-        let mut pace = Pace::new();
-        pace.heard();
-        assert!(pace.at_once(|| panic!("looked at the clock")));
     }
 }

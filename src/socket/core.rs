@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 
 use super::pattern::{Pattern, Wish};
+use super::pipes::Errands;
 use super::state::{Locked, Phase, State};
 use super::stats::{PeerStats, Stats};
+use crate::clock;
 use crate::context::{Engine, Hub, left_behind};
 use crate::error::{RecvError, Refusal};
 use crate::lock::{lock, try_lock};
@@ -222,8 +224,8 @@ impl Core {
         let watch = state.begins_watch();
         drop(state);
         let any = errands.is_some();
-        if let Some(errands) = errands {
-            errands.run();
+        if errands.is_some_and(Errands::run) {
+            self.lock().pipes.pace.written(clock::now());
         }
         if watch {
             self.watch();

@@ -61,7 +61,7 @@ impl Host for Core {
             let (octets, opens) = handed.unwrap_or_default();
             let ran_dry = messages.is_empty() && !room.is_none();
             if let Some(peer) = state.pipes.peers.get_mut(id).filter(|_| ran_dry) {
-                peer.pace.heard();
+                peer.heard = true;
             }
             state.count_written(id, Written { messages: messages.len(), octets });
             if opens {
@@ -84,7 +84,7 @@ impl Host for Core {
                 state.pipes.count_discarded(id, count);
                 return Space::ENDLESS;
             };
-            peer.pace.heard();
+            peer.heard = true;
             let (subscribers, received) = (pattern.subscribers(), pipes.stats.received);
             let came = messages.len();
             // What it discards may be all that is left of somebody's, on `inproc`.

@@ -12,6 +12,7 @@ mod host;
 mod interest;
 mod ledger;
 mod monitor;
+mod pace;
 mod pair;
 mod pattern;
 mod pipes;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::ledger::{Ledger, Line, place_of};
+use super::pace::Pace;
 use super::stats::Stats;
 use crate::clock;
 use crate::endpoint::Endpoint;
@@ -25,6 +26,7 @@ pub(crate) struct Pipes {
     /// Kept while the socket is being closed.
     pub(super) ledger: Option<Box<Ledger>>,
     errands: Errands,
+    pub(super) pace: Pace,
     /// Peers with messages that nobody will write unless reminded. Each stands here once: see [`Peer::dirty`].
     dirty: Vec<Id>,
     /// Peers that were written to in the last look, whose memory may be given back when they have fallen idle.
@@ -58,6 +60,8 @@ pub(super) struct Errands {
     /// A connection to be written to by the thread that has just sent. As a rule there is one, if any.
     pump: Option<Arc<dyn Carrier>>,
     rest: Vec<(Errand, Arc<dyn Carrier>)>,
+    /// When they are done the pace is to be told.
+    paces: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +73,9 @@ enum Errand {
 }
 
 impl Errands {
-    /// Does it all. No lock may be held.
+    /// Does it all, and tells whether the pace is to be told of it. No lock may be held.
     #[inline]
-    pub(super) fn run(self) {
+    pub(super) fn run(self) -> bool {
         if let Some(carrier) = self.pump {
             carrier.pump();
         }
@@ -82,6 +86,7 @@ impl Errands {
                 Errand::HangUp => carrier.hang_up(),
             }
         }
+        self.paces
     }
 
     /// Adds what is to be done for a connection, if there is one.
@@ -105,6 +110,7 @@ impl Pipes {
             stats: Stats::default(),
             ledger: None,
             errands: Errands::default(),
+            pace: Pace::default(),
             dirty: Vec::new(),
             recent: Vec::new(),
             reached: Vec::new(),
@@ -224,6 +230,7 @@ impl Pipes {
     /// What is to be done once the lock is released; none if there is nothing.
     #[inline]
     pub(super) fn take_errands(&mut self) -> Option<Errands> {
+        self.pace.end_call();
         let some = self.errands.pump.is_some() || !self.errands.rest.is_empty();
         some.then(|| std::mem::take(&mut self.errands))
     }
@@ -470,15 +477,18 @@ impl Pipes {
         };
         let at_once = if peer.outbox.is_whole() {
             // A peer in this process takes what there is when it has nothing left, and says so if that was nothing.
-            if !ripe && !peer.pace.answers() {
+            if !ripe && !std::mem::take(&mut peer.heard) {
                 return;
             }
             true
-        } else if ripe {
-            peer.pace.flushed(clock::now());
-            true
+        } else if self.deferring {
+            false
+        } else if std::mem::take(&mut peer.heard) {
+            true // as in lockstep, and the clock need not be looked at
         } else {
-            !self.deferring && peer.pace.at_once(clock::now)
+            let at_once = ripe || self.pace.is_at_once(clock::now);
+            self.errands.paces |= at_once;
+            at_once
         };
         if at_once && !self.deferring {
             self.errands.add_pump(carrier.clone());

@@ -100,6 +100,7 @@ impl Refusal {
 /// Why no message was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
+#[repr(u64)] // as wide as a move is: see `Short` in `message`
 pub enum RecvError {
     /// No message is waiting, and the call was not to wait either.
     #[error("no message is waiting: try again later, or wait with recv")]
@@ -120,6 +121,10 @@ pub enum RecvError {
     #[error("the socket belongs to the process that this one was forked from: make a new context")]
     Forked,
 }
+
+/// What a call that receives returns. It is handed from the caller down to the queue, so that a message moves once, from there
+/// to where the caller wants it: each move more costs as much time as all else that there is to do.
+pub(crate) type Received = Result<Message, RecvError>;
 
 /// Why a wait has ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,22 +30,43 @@ pub struct Message(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline {
-        len: u8,
-        bytes: [u8; Message::INLINE],
-    },
+    Inline(Short),
     Single(Bytes),
     /// Two or more parts: everything else has one canonical form above.
     Many(Arc<[Bytes]>),
 }
 
+/// A short part. Its layout is that of a message that holds one, and has each field of it where a move in words and larger
+/// pieces finds it whole: a read that spans two writes has to wait for both, and a message is moved several times right after
+/// it was written. Such waits were most of the time of a `recv`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Short {
+    bytes: [u8; Message::INLINE],
+    /// How many of the bytes there are. A type with values to spare: they tell the other kinds of message, and errors, apart.
+    len: char,
+    _spare: u32,
+}
+
+impl Short {
+    #[inline]
+    const fn new(bytes: [u8; Message::INLINE], len: u8) -> Self {
+        Self { bytes, len: len as char, _spare: 0 }
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+}
+
 impl Message {
     /// The longest single part, in bytes, that is kept inside the message itself.
-    pub const INLINE: usize = 70;
+    pub const INLINE: usize = 64;
 
     /// A message of one empty part.
     pub const fn new() -> Self {
-        Self(Repr::Inline { len: 0, bytes: [0; Self::INLINE] })
+        Self(Repr::Inline(Short::new([0; Self::INLINE], 0)))
     }
 
     /// How many parts the message has; never zero.
@@ -82,7 +103,7 @@ impl Message {
     /// The whole message as bytes: its only part without a copy, or several parts joined one behind the other.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Inline { len, bytes } => Bytes::copy_from_slice(&bytes[..usize::from(len)]),
+            Repr::Inline(short) => Bytes::copy_from_slice(short.as_slice()),
             Repr::Single(bytes) => bytes,
             Repr::Many(parts) => parts.concat().into(),
         }
@@ -125,6 +146,19 @@ impl Message {
         }
     }
 
+    /// Makes it a message of the first `len` of these bytes. What stands behind them is nobody's business.
+    ///
+    /// This is for a message that is where it is to stay. One that is moved when it has just been put together in pieces
+    /// costs more time than all else, for a move reads in larger pieces, each of which has to wait for the smaller ones.
+    #[inline]
+    pub(crate) fn fill(&mut self, bytes: &[u8; Self::INLINE], len: u8) {
+        debug_assert!(usize::from(len) <= Self::INLINE);
+        match &mut self.0 {
+            Repr::Inline(short) => *short = Short::new(*bytes, len),
+            _ => self.0 = Repr::Inline(Short::new(*bytes, len)),
+        }
+    }
+
     /// A subscription, or the end of one, as XPUB sockets receive it: an octet that says which, and the topic.
     pub(crate) fn subscription(on: bool, topic: &[u8]) -> Self {
         Self::from([&[u8::from(on)], topic].concat())
@@ -154,12 +188,12 @@ impl Message {
     /// Whether the message holds nothing outside of itself.
     #[inline]
     pub(crate) fn is_inline(&self) -> bool {
-        matches!(self.0, Repr::Inline { .. })
+        matches!(self.0, Repr::Inline(_))
     }
 
     fn outside_of_parts(&self) -> usize {
         match &self.0 {
-            Repr::Inline { .. } => 0,
+            Repr::Inline(_) => 0,
             Repr::Single(bytes) => bytes.len(),
             Repr::Many(parts) => parts.iter().map(|part| size_of::<Bytes>() + part.len()).sum(),
         }
@@ -168,7 +202,7 @@ impl Message {
     /// The first part.
     pub(crate) fn first(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Inline(short) => short.as_slice(),
             Repr::Single(bytes) => bytes,
             Repr::Many(parts) => &parts[0],
         }
@@ -178,7 +212,7 @@ impl Message {
     #[inline]
     pub(crate) fn single(&self) -> Option<Body<'_>> {
         match &self.0 {
-            Repr::Inline { len, bytes } => Some(Body::Short(&bytes[..usize::from(*len)])),
+            Repr::Inline(short) => Some(Body::Short(short.as_slice())),
             Repr::Single(bytes) => Some(Body::Shared(bytes)),
             Repr::Many(_) => None,
         }
@@ -281,7 +315,7 @@ impl From<&[u8]> for Message {
         if part.len() <= Self::INLINE {
             let mut bytes = [0; Self::INLINE];
             bytes[..part.len()].copy_from_slice(part);
-            Self(Repr::Inline { len: part.len() as u8, bytes })
+            Self(Repr::Inline(Short::new(bytes, part.len() as u8)))
         } else {
             Self(Repr::Single(Bytes::copy_from_slice(part)))
         }

@@ -167,6 +167,7 @@ mod tests {
     use quickcheck::{Arbitrary, Gen, quickcheck};
 
     use super::*;
+    use crate::error::Received;
     use crate::slots::Slots;
 
     /// Queues without a wire, each for `mark` messages.
@@ -186,8 +187,9 @@ mod tests {
             queue.len() < self.mark
         }
 
-        fn pop(&mut self, peer: Id) -> Option<Message> {
-            self.queues.get_mut(&peer)?.pop_front()
+        fn pop(&mut self, peer: Id, into: &mut Received) -> bool {
+            let popped = self.queues.get_mut(&peer).and_then(VecDeque::pop_front);
+            popped.map(|message| *into = Ok(message)).is_some()
         }
 
         fn is_dry(&self, peer: Id) -> bool {
@@ -211,7 +213,7 @@ mod tests {
         }
 
         fn shed(&mut self, peer: Id) -> bool {
-            self.pop(peer).is_some()
+            self.queues.get_mut(&peer).and_then(VecDeque::pop_front).is_some()
         }
 
         fn sever(&mut self, _: Id) -> bool {

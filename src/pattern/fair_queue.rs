@@ -2,7 +2,7 @@
 
 use super::Pipes;
 use super::rotation::Rotation;
-use crate::message::Message;
+use crate::error::Received;
 use crate::slots::Id;
 
 /// Takes one message from each peer that has any before it takes the second of one.
@@ -17,26 +17,20 @@ impl FairQueue {
         self.rotation.join(peer);
     }
 
-    /// The next message, if any peer has one.
-    #[inline]
-    pub(crate) fn recv(&mut self, pipes: &mut impl Pipes) -> Option<Message> {
-        self.recv_from(pipes).map(|(_, message)| message)
-    }
-
-    /// The next message, if any peer has one, and the peer it is from.
+    /// Takes the next message, if any peer has one, and tells which it is from.
     #[inline(always)] // it is what most of `recv` consists of
-    pub(crate) fn recv_from(&mut self, pipes: &mut impl Pipes) -> Option<(Id, Message)> {
+    pub(crate) fn recv(&mut self, pipes: &mut impl Pipes, into: &mut Received) -> Option<Id> {
         loop {
             let peer = self.rotation.current()?;
-            let message = pipes.pop(peer);
+            let popped = pipes.pop(peer, into);
             if pipes.is_dry(peer) {
                 self.rotation.retire();
             } else {
                 self.rotation.advance();
             }
             // There is none if the messages of the peer were dropped since it joined.
-            if let Some(message) = message {
-                return Some((peer, message));
+            if popped {
+                return Some(peer);
             }
         }
     }

@@ -15,7 +15,7 @@ pub(crate) use publisher::{Published, Publisher};
 pub(crate) use rotation::Rotation;
 pub(crate) use subscriptions::{Added, Interests, Removed, Subscriptions};
 
-use crate::error::Refusal;
+use crate::error::{Received, Refusal};
 use crate::message::Message;
 use crate::slots::Id;
 
@@ -25,8 +25,8 @@ pub(crate) trait Pipes {
     /// has half drained.
     fn push(&mut self, peer: Id, message: &Message) -> bool;
 
-    /// Takes the oldest message from a peer.
-    fn pop(&mut self, peer: Id) -> Option<Message>;
+    /// Takes the oldest message from a peer; false if there is none.
+    fn pop(&mut self, peer: Id, into: &mut Received) -> bool;
 
     /// Whether there is nothing left to take from a peer.
     fn is_dry(&self, peer: Id) -> bool;

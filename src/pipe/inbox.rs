@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::error::Received;
 use crate::message::{Message, Space};
 use crate::options::Mark;
 use crate::shield::shielded;
@@ -93,21 +94,24 @@ impl Inbox {
         self.paused && (self.counted() < self.mark.messages || self.notice_octets > NOTICE_OCTETS)
     }
 
-    /// The oldest message. What it holds outside is taken off `total`, which is that of all inboxes.
+    /// Takes the oldest message out; false if there is none. What it holds outside is taken off `total`, which is that of all
+    /// inboxes.
     #[inline]
-    pub(crate) fn pop(&mut self, total: &mut usize) -> Option<Message> {
-        let message = self.queue.pop_front();
-        self.tapped = true;
+    pub(crate) fn pop(&mut self, total: &mut usize, into: &mut Received) -> bool {
+        let Some(oldest) = self.queue.front_mut() else { return false };
         // Most hold nothing, and it costs next to nothing to see that.
-        if let Some(message) = message.as_ref().filter(|message| !message.is_inline()) {
-            let outside = message.outside();
+        if !oldest.is_inline() {
+            let outside = oldest.outside();
             self.outside -= outside;
             *total -= outside;
         }
+        *into = Ok(std::mem::take(oldest));
+        self.queue.pop_front();
+        self.tapped = true;
         if self.notices > 0 {
             self.forget_notice();
         }
-        message
+        true
     }
 
     /// Whether a carrier that paused should read again, which it is to be told once.
@@ -182,12 +186,14 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::error::RecvError;
 
     fn pop(inbox: &mut Inbox) -> Option<Message> {
         let mut total = inbox.outside();
-        let message = inbox.pop(&mut total);
+        let mut message = Err(RecvError::Empty);
+        assert_eq!(inbox.pop(&mut total, &mut message), message.is_ok());
         assert_eq!(total, inbox.outside());
-        message
+        message.ok()
     }
 
     fn messages(names: &[&str]) -> Vec<Message> {
@@ -243,7 +249,8 @@ mod tests {
         let parts: Message = (0..1000).map(|_| Bytes::new()).collect();
         assert_eq!(parts.weight(), Message::WEIGHT + 32_000, "a part takes memory also when it is empty");
         let mut inbox = Inbox::new(Mark { messages: 100, octets: 100_000 }, false);
-        let all = [Message::from("small"), vec![1; 71].into(), parts, Message::from(["", "b"])];
+        let all =
+            [Message::from("small"), vec![1; Message::INLINE + 1].into(), parts, Message::from(["", "b"])];
         inbox.accept(&mut all.to_vec());
         inbox.notice(vec![2; 100].into());
         let mut left: Vec<usize> = all.iter().map(Message::weight).collect();

@@ -189,7 +189,7 @@ fn a_write_cut_at_any_octet_counts_whole_messages_and_gives_back_the_rest() {
         Message::from(vec![1; 5000]),
         Message::new(),
         Message::from([vec![2; 300], vec![3; 4096]]),
-        Message::from(vec![4; 71]),
+        Message::from(vec![4; Message::INLINE + 1]),
     ];
     let ends: Vec<usize> = messages
         .iter()

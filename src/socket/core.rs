@@ -9,7 +9,7 @@ use super::state::{Locked, Phase, State};
 use super::stats::{PeerStats, Stats};
 use crate::clock;
 use crate::context::{Engine, Hub, left_behind};
-use crate::error::{RecvError, Refusal};
+use crate::error::{Received, RecvError, Refusal};
 use crate::lock::{lock, try_lock};
 use crate::message::Message;
 use crate::options::Options;
@@ -93,17 +93,17 @@ impl Core {
         result
     }
 
-    /// Takes a message if there is one.
+    /// Takes a message if there is one, into what was [`RecvError::Empty`] before.
     #[inline]
-    pub(crate) fn try_recv(&self) -> Result<Message, RecvError> {
-        self.recv_and(|_, _| {})
+    pub(crate) fn try_recv(&self, into: &mut Received) {
+        self.recv_and(into, |_, _| {});
     }
 
     /// As [`Core::try_recv`]; if there is no message the operation waits, from that very moment on.
-    pub(super) fn recv_or_wait(&self, ticket: &mut Ticket, waker: &Waker) -> Result<Message, RecvError> {
+    pub(super) fn recv_or_wait(&self, ticket: &mut Ticket, waker: &Waker, into: &mut Received) {
         let mine = waker.clone();
         let (mut before, mut left) = (None, None);
-        let result = self.recv_and(|receivers, done| {
+        self.recv_and(into, |receivers, done| {
             if done {
                 left = Some(receivers.leave(ticket));
             } else {
@@ -111,16 +111,18 @@ impl Core {
             }
         });
         drop((before, left));
-        result
     }
 
     /// Receives, and tells who may be waiting for it whether there was something, before anything else can happen.
     #[inline]
-    fn recv_and(&self, tell: impl FnOnce(&mut Waiters, bool)) -> Result<Message, RecvError> {
-        // One variable, from the queue to the caller, spares moving the message.
-        let Some(mut state) = self.enter() else { return Err(RecvError::Forked) };
-        let result = state.recv();
-        let done = !matches!(result, Err(RecvError::Empty));
+    fn recv_and(&self, into: &mut Received, tell: impl FnOnce(&mut Waiters, bool)) {
+        debug_assert!(matches!(into, Err(RecvError::Empty)), "there is something already");
+        let Some(mut state) = self.enter() else {
+            *into = Err(RecvError::Forked);
+            return;
+        };
+        state.recv(into);
+        let done = !matches!(into, Err(RecvError::Empty));
         tell(&mut state.receivers, done);
         let turn = state.end_turn(done);
         // As in `release`, but for the watch: whoever receives leaves nothing to be written.
@@ -132,7 +134,6 @@ impl Core {
         if let Some(wakes) = turn {
             wakes.wake();
         }
-        result
     }
 
     /// Has the pattern do what only sockets of its type can be asked for.

@@ -67,7 +67,9 @@ pub use self::xsub::XSub;
 use crate::clock;
 use crate::context::{Context, Member};
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::error::{BindError, Closed, ConnectError, DetachError, RecvError, Refusal, SendError, WaitError};
+use crate::error::{
+    BindError, Closed, ConnectError, DetachError, Received, RecvError, Refusal, SendError, WaitError,
+};
 use crate::message::Message;
 use crate::options::Options;
 use crate::zmtp::SocketType;
@@ -359,7 +361,8 @@ impl<T: Receives> Socket<T> {
     ///
     /// When there is none, or the socket is closed.
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        let result = self.core.try_recv();
+        let mut result = Err(RecvError::Empty);
+        self.core.try_recv(&mut result);
         if let Err(RecvError::Empty) = result {
             if self.core.is_forked() {
                 return Err(RecvError::Forked);
@@ -397,17 +400,17 @@ impl<T: Receives> Socket<T> {
 
     #[inline]
     fn recv_within(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        // One variable, from the queue to the caller, spares moving the message.
-        let mut result = self.core.try_recv();
+        let mut result = Err(RecvError::Empty);
+        self.core.try_recv(&mut result);
         if let Err(RecvError::Empty) = result {
-            result = self.wait_to_recv(timeout);
+            self.wait_to_recv(timeout, &mut result);
         }
         result
     }
 
     #[cold]
-    fn wait_to_recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        self.core.block_on(Receiving::new(&self.core), deadline(timeout))
+    fn wait_to_recv(&self, timeout: Option<Duration>, result: &mut Received) {
+        *result = self.core.block_on(Receiving::new(&self.core), deadline(timeout));
     }
 }
 

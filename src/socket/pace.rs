@@ -49,7 +49,7 @@ mod tests {
     fn the_first_of_a_burst_goes_at_once_and_the_rest_is_gathered() {
         let start = Instant::now();
         let mut pace = Pace::default();
-        let mut at_once = |pace: &mut Pace, after| {
+        let at_once = |pace: &mut Pace, after| {
             pace.end_call();
             pace.is_at_once(|| start + after)
         };

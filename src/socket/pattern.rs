@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::pipes::Pipes;
-use crate::error::{ConnectError, RecvError, Refusal};
+use crate::error::{ConnectError, Received, Refusal};
 use crate::message::Message;
 use crate::pattern::{Balancer, FairQueue};
 use crate::peer::Rejection;
@@ -49,10 +49,13 @@ pub(crate) trait Pattern: Send {
         None
     }
 
-    /// Takes the message whose turn it is. [`RecvError::Empty`] has the caller wait, or try later.
+    /// Takes the message whose turn it is, into what was [`Empty`](crate::RecvError::Empty) before. If it stays so the caller waits, or tries
+    /// later.
     #[inline]
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        self.incoming_mut().and_then(|incoming| incoming.recv(pipes)).ok_or(RecvError::Empty)
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Received) {
+        if let Some(incoming) = self.incoming_mut() {
+            incoming.recv(pipes, into);
+        }
     }
 
     /// Whether [`Pattern::recv`] would have something to tell.

@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::stats::Stats;
 use crate::clock;
 use crate::endpoint::Endpoint;
-use crate::error::Refusal;
+use crate::error::{Received, Refusal};
 use crate::limit::Limit;
 use crate::message::{Message, Space};
 use crate::monitor::Remote;
@@ -518,10 +518,10 @@ impl pattern::Pipes for Pipes {
     }
 
     #[inline(always)] // as what calls it, for it is most of that
-    fn pop(&mut self, id: Id) -> Option<Message> {
-        let peer = self.peers.get_mut(id)?;
-        let message = peer.inbox.pop(&mut self.outside);
-        if message.is_some() {
+    fn pop(&mut self, id: Id, into: &mut Received) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let popped = peer.inbox.pop(&mut self.outside, into);
+        if popped {
             self.stats.delivered += 1;
             peer.tally.delivered += 1;
         }
@@ -540,7 +540,7 @@ impl pattern::Pipes for Pipes {
         if self.holds_up {
             self.let_on();
         }
-        message
+        popped
     }
 
     #[inline]

@@ -257,7 +257,8 @@ mod tests {
                 });
                 scope.spawn(|| {
                     while !stop.load(Ordering::SeqCst) {
-                        let result = from.try_recv();
+                        let mut result = Err(RecvError::Empty);
+                        from.try_recv(&mut result);
                         assert!(matches!(result, Ok(_) | Err(RecvError::Empty)));
                     }
                 });

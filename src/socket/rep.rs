@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
 use super::{Kind, Receives, Sends, sealed};
-use crate::error::{RecvError, Refusal};
+use crate::error::{Received, RecvError, Refusal};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{FairQueue, Pipes as _};
@@ -92,18 +92,23 @@ impl Pattern for Answering {
         Some(&mut self.incoming)
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Received) {
         if self.asked.is_some() {
-            return Err(RecvError::OutOfTurn);
+            *into = Err(RecvError::OutOfTurn);
+            return;
         }
         loop {
-            let Some((peer, request)) = self.incoming.recv_from(pipes) else { return Err(RecvError::Empty) };
+            let mut received = Err(RecvError::Empty);
+            let (Some(peer), Ok(request)) = (self.incoming.recv(pipes, &mut received), received) else {
+                return;
+            };
             let lost = self.is_former(peer);
             // It was looked at when it came.
             let Some(delimiter) = delimiter(&request) else { continue };
             let parts = request.into_parts();
             self.asked = Some(Asked { peer, envelope: parts[..=delimiter].to_vec(), lost });
-            return Ok(Message::from(&parts[delimiter + 1..]));
+            *into = Ok(Message::from(&parts[delimiter + 1..]));
+            return;
         }
     }
 

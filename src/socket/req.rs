@@ -8,7 +8,7 @@ use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
 use super::wait::Asking;
 use super::{Attended, Builder, Identifies, Kind, Receives, Sends, Socket, deadline, sealed};
-use crate::error::{RecvError, Refusal, RequestError};
+use crate::error::{Received, RecvError, Refusal, RequestError};
 use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Pipes as _, Rotation};
@@ -247,15 +247,12 @@ impl Pattern for Requesting {
         self.may_send() && !(self.rotation.is_empty() && self.lost.is_empty())
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Received) {
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Idle => Err(RecvError::OutOfTurn),
-            State::Lost => Err(RecvError::PeerLost),
-            State::Answered(peer) => pipes.pop(peer).ok_or(RecvError::PeerLost),
-            waiting => {
-                self.state = waiting;
-                Err(RecvError::Empty)
-            }
+            State::Idle => *into = Err(RecvError::OutOfTurn),
+            State::Answered(peer) if pipes.pop(peer, into) => {}
+            State::Lost | State::Answered(_) => *into = Err(RecvError::PeerLost),
+            waiting => self.state = waiting,
         }
     }
 

@@ -8,7 +8,7 @@ use super::feed::{Feed, Feeds};
 use super::gauge::Gauge;
 use super::pattern::{Pattern, Sent};
 use super::pipes::Pipes;
-use crate::error::{RecvError, Refusal};
+use crate::error::{Received, RecvError, Refusal};
 use crate::message::Message;
 use crate::monitor::Event;
 use crate::options::Options;
@@ -89,11 +89,12 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn recv(&mut self) -> Result<Message, RecvError> {
-        if self.phase != Phase::Open {
-            return Err(if self.phase == Phase::Forked { RecvError::Forked } else { RecvError::Closed });
+    pub(super) fn recv(&mut self, into: &mut Received) {
+        if self.phase == Phase::Open {
+            self.pattern.recv(&mut self.pipes, into);
+        } else {
+            *into = Err(if self.phase == Phase::Forked { RecvError::Forked } else { RecvError::Closed });
         }
-        self.pattern.recv(&mut self.pipes)
     }
 
     /// True if the engine is to be asked to look in, which it is not asked twice.

@@ -104,10 +104,9 @@ impl<'a> Receiving<'a> {
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
-        match self.core.recv_or_wait(&mut self.ticket, context.waker()) {
-            Err(RecvError::Empty) => Poll::Pending,
-            result => Poll::Ready(result),
-        }
+        let mut received = Err(RecvError::Empty);
+        self.core.recv_or_wait(&mut self.ticket, context.waker(), &mut received);
+        if let Err(RecvError::Empty) = received { Poll::Pending } else { Poll::Ready(received) }
     }
 }
 

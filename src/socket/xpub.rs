@@ -6,7 +6,7 @@ use super::pattern::{Pattern, Sent, Wish};
 use super::pipes::Pipes;
 use super::publishing::{Publishes, count, subscription};
 use super::{Builder, Kind, Receives, Sends, Socket, sealed};
-use crate::error::{RecvError, Refusal, SubscribeError};
+use crate::error::{Received, Refusal, SubscribeError};
 use crate::message::Message;
 use crate::options::{Options, Verbosity};
 use crate::pattern::{Added, FairQueue, Pipes as _, Publisher, Removed, Subscriptions};
@@ -216,10 +216,8 @@ impl Pattern for Publishing {
         Some(&mut self.incoming)
     }
 
-    fn recv(&mut self, pipes: &mut Pipes) -> Result<Message, RecvError> {
-        let (peer, message) = self.incoming.recv_from(pipes).ok_or(RecvError::Empty)?;
-        self.last = Some(peer);
-        Ok(message)
+    fn recv(&mut self, pipes: &mut Pipes, into: &mut Received) {
+        self.last = self.incoming.recv(pipes, into).or(self.last);
     }
 
     fn arrive(&mut self, pipes: &mut Pipes, peer: Id, messages: &mut Vec<Message>) -> usize {

@@ -110,13 +110,29 @@ impl Decoder {
         Ok(Decoded { command: None, rest })
     }
 
-    /// Takes small messages, one behind the other, until there are `full` messages.
+    /// The short cut of small messages: takes those that are a whole message each and fit inside of a [`Message`], one behind
+    /// the other, until there are `full` messages. Whatever else there is must take the long way.
     fn short_messages<'a>(&self, input: &'a [u8], full: usize, messages: &mut Vec<Message>) -> &'a [u8] {
         let mut rest = input;
+        if !self.parts.is_empty() || self.large.is_some() {
+            return rest;
+        }
+        let limit = Message::INLINE.min(self.frame_limit);
         while messages.len() < full {
-            let Some((body, tail)) = self.short_message(rest) else { break };
-            messages.push(Message::from(body));
-            rest = tail;
+            let [LAST_SHORT, len, behind @ ..] = rest else { break };
+            let size = usize::from(*len);
+            if size > limit || size > behind.len() {
+                break;
+            }
+            // As a rule more follows, and a copy of one size for all is cheaper than one of just what is there.
+            if let Some(bytes) = behind.first_chunk() {
+                // Filled where it stays: see `Message::fill`.
+                messages.push(Message::new());
+                messages.last_mut().into_iter().for_each(|message| message.fill(bytes, *len));
+            } else {
+                messages.push(Message::from(&behind[..size]));
+            }
+            rest = &behind[size..];
         }
         rest
     }
@@ -143,17 +159,6 @@ impl Decoder {
     pub(super) fn memory(&self) -> usize {
         let large = self.large.as_ref().map_or(0, |large| size_of::<Large>() + large.buffer.capacity());
         self.parts.capacity() * size_of::<Bytes>() + self.octets + self.block.capacity() + large
-    }
-
-    /// The short cut of small messages: splits off a body that is a whole message and fits inside of a [`Message`].
-    /// Whatever else there is must take the long way.
-    #[inline]
-    fn short_message<'a>(&self, input: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let [LAST_SHORT, len, rest @ ..] = input else { return None };
-        let len = usize::from(*len);
-        let fits = len <= Message::INLINE && len <= self.frame_limit;
-        let between_messages = self.parts.is_empty() && self.large.is_none();
-        if fits && between_messages { rest.split_at_checked(len) } else { None }
     }
 
     /// Takes one frame of any kind, or what there is of a large body.

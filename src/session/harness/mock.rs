@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
+use crate::error::RecvError;
 use crate::limit::Limit;
 use crate::lock::lock;
 use crate::message::{Message, Space};
@@ -75,7 +76,12 @@ impl Mock {
         let inbox = &mut self.books().inbox;
         let count = count.min(inbox.len());
         let mut outside = inbox.outside();
-        let messages = (0..count).filter_map(|_| inbox.pop(&mut outside)).collect();
+        let pop = |_| {
+            let mut message = Err(RecvError::Empty);
+            inbox.pop(&mut outside, &mut message);
+            message.ok()
+        };
+        let messages = (0..count).filter_map(pop).collect();
         (messages, inbox.resumes())
     }
 

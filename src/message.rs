@@ -36,22 +36,25 @@ enum Repr {
     Many(Arc<[Bytes]>),
 }
 
-/// A short part. Its layout is that of a message that holds one, and has each field of it where a move in words and larger
-/// pieces finds it whole: a read that spans two writes has to wait for both, and a message is moved several times right after
-/// it was written. Such waits were most of the time of a `recv`.
+/// A short part, alone or behind an empty one, as REQ and REP send it.
+///
+/// Its layout is that of a message that holds one, and has each field of it where a move in words and larger pieces finds it
+/// whole: a read that spans two writes has to wait for both, and a message is moved several times right after it was written.
+/// Such waits were most of the time of a `recv`.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Short {
     bytes: [u8; Message::INLINE],
     /// How many of the bytes there are. A type with values to spare: they tell the other kinds of message, and errors, apart.
     len: char,
-    _spare: u32,
+    /// How many empty parts stand in front: none, or one.
+    delimiters: u32,
 }
 
 impl Short {
     #[inline]
     const fn new(bytes: [u8; Message::INLINE], len: u8) -> Self {
-        Self { bytes, len: len as char, _spare: 0 }
+        Self { bytes, len: len as char, delimiters: 0 }
     }
 
     #[inline]
@@ -73,8 +76,9 @@ impl Message {
     #[allow(clippy::len_without_is_empty)] // it would always answer "no"
     pub fn len(&self) -> usize {
         match &self.0 {
+            Repr::Inline(short) => 1 + short.delimiters as usize,
+            Repr::Single(_) => 1,
             Repr::Many(parts) => parts.len(),
-            _ => 1,
         }
     }
 
@@ -86,17 +90,24 @@ impl Message {
     /// The part at `index`, if there is one.
     pub fn part(&self, index: usize) -> Option<&[u8]> {
         match &self.0 {
+            Repr::Inline(short) => match (short.delimiters as usize).checked_sub(index) {
+                Some(0) => Some(short.as_slice()),
+                Some(_) => Some(&[]),
+                None => None,
+            },
+            Repr::Single(bytes) => (index == 0).then_some(&bytes[..]),
             Repr::Many(parts) => parts.get(index).map(|part| &part[..]),
-            _ if index == 0 => Some(self.first()),
-            _ => None,
         }
     }
 
     /// The parts, in order.
     pub fn parts(&self) -> Parts<'_> {
         match &self.0 {
-            Repr::Many(parts) => Parts { first: None, rest: parts.iter() },
-            _ => Parts { first: Some(self.first()), rest: [].iter() },
+            Repr::Inline(short) => {
+                Parts { delimiters: short.delimiters, only: Some(short.as_slice()), many: [].iter() }
+            }
+            Repr::Single(bytes) => Parts { delimiters: 0, only: Some(bytes), many: [].iter() },
+            Repr::Many(parts) => Parts { delimiters: 0, only: None, many: parts.iter() },
         }
     }
 
@@ -113,7 +124,8 @@ impl Message {
     pub fn into_parts(self) -> Vec<Bytes> {
         match self.0 {
             Repr::Many(parts) => parts.to_vec(),
-            single => vec![Self(single).into_bytes()],
+            Repr::Inline(short) if short.delimiters > 0 => vec![Bytes::new(), self.into_bytes()],
+            _ => vec![self.into_bytes()],
         }
     }
 
@@ -140,9 +152,10 @@ impl Message {
     /// assert_eq!(rest, Some(Message::from("hello")));
     /// ```
     pub fn split_front(self) -> (Bytes, Option<Self>) {
-        match self.0 {
-            Repr::Many(parts) => (parts[0].clone(), Some(Self::from(&parts[1..]))),
-            single => (Self(single).into_bytes(), None),
+        match self.undelimited() {
+            Ok(rest) => (Bytes::new(), Some(rest)),
+            Err(Self(Repr::Many(parts))) => (parts[0].clone(), Some(Self::from(&parts[1..]))),
+            Err(single) => (single.into_bytes(), None),
         }
     }
 
@@ -156,6 +169,31 @@ impl Message {
         match &mut self.0 {
             Repr::Inline(short) => *short = Short::new(*bytes, len),
             _ => self.0 = Repr::Inline(Short::new(*bytes, len)),
+        }
+    }
+
+    /// The same message behind an empty part, which ends the envelope of a request or a reply.
+    #[inline]
+    pub(crate) fn delimited(mut self) -> Self {
+        match &mut self.0 {
+            Repr::Inline(short) if short.delimiters == 0 => {
+                short.delimiters = 1;
+                self
+            }
+            _ => self.behind(&[Bytes::new()]),
+        }
+    }
+
+    /// What stands behind an empty part; the message itself if it does not begin with one, or nothing follows.
+    #[inline]
+    pub(crate) fn undelimited(mut self) -> Result<Self, Self> {
+        match &mut self.0 {
+            Repr::Inline(short) if short.delimiters > 0 => {
+                short.delimiters = 0;
+                Ok(self)
+            }
+            Repr::Many(parts) if parts[0].is_empty() => Ok(Self::from(&parts[1..])),
+            _ => Err(self),
         }
     }
 
@@ -202,27 +240,21 @@ impl Message {
     /// The first part.
     pub(crate) fn first(&self) -> &[u8] {
         match &self.0 {
+            Repr::Inline(short) if short.delimiters > 0 => &[],
             Repr::Inline(short) => short.as_slice(),
             Repr::Single(bytes) => bytes,
             Repr::Many(parts) => &parts[0],
         }
     }
 
-    /// What the only part is, for an encoder that copies or shares it; `None` if there are several parts.
+    /// What it consists of, for an encoder that copies or shares it.
     #[inline]
-    pub(crate) fn single(&self) -> Option<Body<'_>> {
+    pub(crate) fn content(&self) -> Content<'_> {
         match &self.0 {
-            Repr::Inline(short) => Some(Body::Short(short.as_slice())),
-            Repr::Single(bytes) => Some(Body::Shared(bytes)),
-            Repr::Many(_) => None,
-        }
-    }
-
-    /// The parts of a message that has several; empty otherwise.
-    pub(crate) fn many(&self) -> &[Bytes] {
-        match &self.0 {
-            Repr::Many(parts) => parts,
-            _ => &[],
+            Repr::Inline(short) if short.delimiters > 0 => Content::Delimited(short.as_slice()),
+            Repr::Inline(short) => Content::Short(short.as_slice()),
+            Repr::Single(bytes) => Content::Shared(bytes),
+            Repr::Many(parts) => Content::Many(parts),
         }
     }
 }
@@ -258,37 +290,52 @@ impl Space {
     }
 }
 
-/// The body of a single-part message.
-pub(crate) enum Body<'a> {
-    /// Stored in the message.
+/// What a message consists of.
+pub(crate) enum Content<'a> {
+    /// One part, stored in the message.
     Short(&'a [u8]),
-    /// Stored elsewhere, and free to be shared.
+    /// The same behind an empty one.
+    Delimited(&'a [u8]),
+    /// One part, stored elsewhere and free to be shared.
     Shared(&'a Bytes),
+    /// Several parts, as above.
+    Many(&'a [Bytes]),
 }
 
 /// An iterator over the parts of a [`Message`], made by [`Message::parts`].
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
-    first: Option<&'a [u8]>,
-    rest: std::slice::Iter<'a, Bytes>,
+    /// How many empty parts come first.
+    delimiters: u32,
+    /// The part of a message that has no other.
+    only: Option<&'a [u8]>,
+    many: std::slice::Iter<'a, Bytes>,
 }
 
 impl<'a> Iterator for Parts<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.first.take().or_else(|| self.rest.next().map(|part| &part[..]))
+        if self.delimiters > 0 {
+            self.delimiters -= 1;
+            return Some(&[]);
+        }
+        self.only.take().or_else(|| self.many.next().map(|part| &part[..]))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::from(self.first.is_some()) + self.rest.len();
+        let left = self.delimiters as usize + usize::from(self.only.is_some()) + self.many.len();
         (left, Some(left))
     }
 }
 
 impl DoubleEndedIterator for Parts<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.rest.next_back().map(|part| &part[..]).or_else(|| self.first.take())
+        let last = self.many.next_back().map(|part| &part[..]).or_else(|| self.only.take());
+        last.or_else(|| {
+            self.delimiters = self.delimiters.checked_sub(1)?;
+            Some(&[])
+        })
     }
 }
 

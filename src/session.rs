@@ -317,6 +317,11 @@ impl Outgoing {
         Spoken { said: self.said, stuck: !self.control.is_empty() }
     }
 
+    /// Whether the stream took no more when it was last written to.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     /// The stream takes octets again.
     pub(crate) fn unblock(&mut self) {
         self.blocked = false;
@@ -380,9 +385,15 @@ impl Outgoing {
             }
             return Ok(octets);
         }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let used = self.flight.gather(&mut slices);
-        let octets = write(&slices[..used])?;
+        let octets = if self.flight.gathers() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let used = self.flight.gather(&mut slices);
+            write(&slices[..used])?
+        } else {
+            let mut slice = [IoSlice::new(&[])];
+            self.flight.gather(&mut slice);
+            write(&slice)?
+        };
         self.said = self.said.wrapping_add(1);
         self.flight.wrote(octets);
         Ok(octets)

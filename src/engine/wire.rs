@@ -236,8 +236,11 @@ impl Link {
     /// Writes on, now that the stream takes octets: at first the greeting.
     pub(crate) fn unblock(&mut self) {
         match &mut self.stage {
-            Stage::Talking(session) => self.wire.speak_after(session, Outgoing::unblock),
-            Stage::Leaving { .. } => {}
+            // As a rule nothing has been held up: the poll says that a stream takes octets whenever it says anything else.
+            Stage::Talking(session) if session.has_output() || lock(&self.wire.outgoing).is_blocked() => {
+                self.wire.speak_after(session, Outgoing::unblock);
+            }
+            Stage::Talking(_) | Stage::Leaving { .. } => {}
         }
     }
 

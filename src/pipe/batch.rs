@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::message::{self, Message};
+use crate::message::{Content, Message};
 use crate::shield::shielded;
 use crate::zmtp::frame::{Header, header_len, put_header};
 
@@ -51,10 +51,14 @@ impl Batch {
     #[inline(always)] // as what calls it, for it is most of that
     pub(crate) fn push(&mut self, message: &Message) -> usize {
         let before = self.end;
-        match message.single() {
-            Some(message::Body::Short(body)) => self.copy(false, body),
-            Some(message::Body::Shared(body)) => self.frame(false, body),
-            None => self.frames(message.many()),
+        match message.content() {
+            Content::Short(body) => self.copy(false, body),
+            Content::Delimited(body) => {
+                self.copy(true, &[]);
+                self.copy(false, body);
+            }
+            Content::Shared(body) => self.frame(false, body),
+            Content::Many(parts) => self.frames(parts),
         }
         self.messages += 1;
         self.end - before

@@ -45,6 +45,12 @@ impl Flight {
         self.written.offset > self.batch.front().offset && !self.is_done()
     }
 
+    /// Whether there is more than one run of octets to write.
+    #[inline]
+    pub(crate) fn gathers(&self) -> bool {
+        self.batch.gathers()
+    }
+
     /// Points `slices` at what is to be written next and tells how many of them it used.
     pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let limit = if self.batch.gathers() { GATHERED } else { COPIED };

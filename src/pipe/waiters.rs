@@ -54,6 +54,9 @@ impl Waiters {
     /// Takes up to `count` operations out of the queue, to be woken.
     #[inline]
     pub(crate) fn wake(&mut self, count: usize, wakes: &mut Wakes) {
+        if self.queue.is_empty() {
+            return;
+        }
         for _ in 0..count.min(self.queue.len()) {
             if let Some((_, waker)) = self.queue.pop_front() {
                 wakes.push(waker);
@@ -62,6 +65,7 @@ impl Waiters {
     }
 
     /// Takes all operations out of the queue, to be woken.
+    #[inline]
     pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
         self.wake(self.queue.len(), wakes);
     }
@@ -89,16 +93,21 @@ impl Wakes {
         }
     }
 
+    #[inline]
     pub(crate) fn append(&mut self, other: Self) {
-        other.first.into_iter().chain(other.rest).for_each(|waker| self.push(waker));
+        if self.first.is_none() {
+            *self = other; // as a rule neither has any
+        } else {
+            other.first.into_iter().chain(other.rest).for_each(|waker| self.push(waker));
+        }
     }
 
     /// Calls them, each whatever the others do. No lock may be held: a waker is somebody else's code.
     #[inline]
     pub(crate) fn wake(self) {
-        for waker in self.first.into_iter().chain(self.rest) {
-            shielded(|| waker.wake());
-        }
+        let Some(first) = self.first else { return };
+        shielded(|| first.wake());
+        self.rest.into_iter().for_each(|waker| _ = shielded(|| waker.wake()));
     }
 }
 

@@ -205,6 +205,12 @@ impl Pipes {
         false
     }
 
+    /// Whether [`Pipes::uncram`] may find anybody.
+    #[inline]
+    pub(super) fn was_crammed(&self) -> bool {
+        self.crammed
+    }
+
     /// The peers that have room again now that all queues together have; none if that is not so, or was so before.
     pub(super) fn uncram(&mut self) -> Vec<Id> {
         if !self.crammed || self.queued_octets > self.max_send / 2 {
@@ -420,6 +426,12 @@ impl Pipes {
         if self.reached.len() < UNTOLD {
             self.reached.extend(self.peers.get(id).map(|peer| (limit, peer.remote.clone())));
         }
+    }
+
+    /// Whether there is anything for [`Pipes::take_reached`].
+    #[inline]
+    pub(super) fn has_reached(&self) -> bool {
+        !self.reached.is_empty()
     }
 
     /// Limits that were reached since the last call.

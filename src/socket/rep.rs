@@ -49,7 +49,7 @@ struct Answering {
 /// Who waits for an answer.
 struct Asked {
     peer: Id,
-    /// What goes around the answer.
+    /// What goes around the answer, but for the empty part that ends it: none if it came from a REQ that nobody is in front of.
     envelope: Vec<Bytes>,
     /// The connection is lost that the request came on, whatever connection the peer has now.
     lost: bool,
@@ -75,7 +75,8 @@ impl Pattern for Answering {
         } else if pipes.is_full(peer) {
             pipes.stats.dropped.overflowed += 1;
         } else {
-            pipes.push(peer, &message.clone().behind(&envelope));
+            let reply = message.clone().delimited();
+            pipes.push(peer, &if envelope.is_empty() { reply } else { reply.behind(&envelope) });
         }
         Ok(Sent::Message)
     }
@@ -104,10 +105,18 @@ impl Pattern for Answering {
             };
             let lost = self.is_former(peer);
             // It was looked at when it came.
-            let Some(delimiter) = delimiter(&request) else { continue };
-            let parts = request.into_parts();
-            self.asked = Some(Asked { peer, envelope: parts[..=delimiter].to_vec(), lost });
-            *into = Ok(Message::from(&parts[delimiter + 1..]));
+            let (envelope, body) = match request.undelimited() {
+                Ok(body) => (Vec::new(), body),
+                Err(request) => {
+                    let Some(delimiter) = delimiter(&request) else { continue };
+                    let mut parts = request.into_parts();
+                    let body = Message::from(&parts[delimiter + 1..]);
+                    parts.truncate(delimiter);
+                    (parts, body)
+                }
+            };
+            self.asked = Some(Asked { peer, envelope, lost });
+            *into = Ok(body);
             return;
         }
     }

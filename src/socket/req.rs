@@ -174,7 +174,7 @@ impl Requesting {
 
     fn enclose(&mut self, message: &Message) -> Message {
         if !self.correlate {
-            return message.clone().behind(&[Bytes::new()]);
+            return message.clone().delimited();
         }
         self.next = self.next.wrapping_add(1);
         message.clone().behind(&[Bytes::copy_from_slice(&self.next.to_ne_bytes()), Bytes::new()])
@@ -202,19 +202,13 @@ impl Requesting {
     }
 
     /// The body of an answer to what was asked: what follows the number, if there is one, and the empty part.
-    fn open(number: Option<&Bytes>, reply: &Message) -> Opened {
-        let parts = reply.clone().into_parts();
-        let body = match (number, &parts[..]) {
-            (None, [delimiter, body @ ..]) if delimiter.is_empty() => body,
-            (Some(number), [other, delimiter, body @ ..]) if delimiter.is_empty() => {
-                if other != number {
-                    return Opened::Stale;
-                }
-                body
-            }
-            _ => return Opened::Malformed,
-        };
-        if body.is_empty() { Opened::Malformed } else { Opened::Body(Message::from(body)) }
+    fn open(number: Option<&Bytes>, reply: Message) -> Opened {
+        let Some(number) = number else { return reply.undelimited().map_or(Opened::Malformed, Opened::Body) };
+        let (other, Some(rest)) = reply.split_front() else { return Opened::Malformed };
+        if rest.first().is_empty() && other != *number {
+            return Opened::Stale;
+        }
+        rest.undelimited().map_or(Opened::Malformed, Opened::Body)
     }
 }
 
@@ -271,23 +265,28 @@ impl Pattern for Requesting {
     /// Only the peer that was asked has anything to say, and only one thing.
     fn arrive(&mut self, pipes: &mut Pipes, peer: Id, messages: &mut Vec<Message>) -> usize {
         let came = messages.len();
-        for message in std::mem::take(messages) {
-            let State::Asked { peer: asked, number } = &self.state else { break };
-            if *asked != peer {
-                break;
+        let mut malformed = false;
+        messages.retain_mut(|message| {
+            let State::Asked { peer: asked, number } = &self.state else { return false };
+            if *asked != peer || malformed {
+                return false;
             }
-            match Self::open(number.as_ref(), &message) {
+            match Self::open(number.as_ref(), std::mem::take(message)) {
                 Opened::Body(body) => {
-                    messages.push(body);
+                    *message = body;
                     self.state = State::Answered(peer);
+                    true
                 }
-                Opened::Stale => {}
+                Opened::Stale => false,
                 Opened::Malformed => {
-                    // Its answer cannot be told from nonsense any more. The loss of the connection ends the wait.
-                    pipes.sever(peer);
-                    break;
+                    malformed = true;
+                    false
                 }
             }
+        });
+        if malformed {
+            // Its answer cannot be told from nonsense any more. The loss of the connection ends the wait.
+            pipes.sever(peer);
         }
         came - messages.len()
     }

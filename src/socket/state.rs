@@ -136,12 +136,16 @@ impl State {
     /// Tells monitors of messages that were given up, and of limits that were reached on the way.
     #[inline]
     pub(super) fn tell_news(&mut self, wakes: &mut Wakes) {
+        if self.pipes.has_reached() || self.feeds.any() || self.feeds.owes() {
+            self.tell_of_losses(wakes);
+        }
+    }
+
+    fn tell_of_losses(&mut self, wakes: &mut Wakes) {
         for (limit, peer) in self.pipes.take_reached() {
             self.feeds.tell(|| Event::LimitReached { limit, peer }, wakes);
         }
-        if self.feeds.any() || self.feeds.owes() {
-            self.feeds.tell_dropped(self.pipes.stats.dropped, wakes);
-        }
+        self.feeds.tell_dropped(self.pipes.stats.dropped, wakes);
     }
 
     /// A feed for a new monitor.
@@ -175,7 +179,11 @@ impl State {
     }
 
     /// Peers that had no room because of all queues together may have it again.
+    #[inline]
     pub(super) fn uncram(&mut self, wakes: &mut Wakes) {
+        if !self.pipes.was_crammed() {
+            return;
+        }
         for peer in self.pipes.uncram() {
             self.writable(peer, wakes);
         }

@@ -110,8 +110,8 @@ impl Decoder {
         Ok(Decoded { command: None, rest })
     }
 
-    /// The short cut of small messages: takes those that are a whole message each and fit inside of a [`Message`], one behind
-    /// the other, until there are `full` messages. Whatever else there is must take the long way.
+    /// The short cut of small messages: takes those that fit inside of a [`Message`], one part alone or behind an empty one, one
+    /// message behind the other, until there are `full` of them. Whatever else there is must take the long way.
     fn short_messages<'a>(&self, input: &'a [u8], full: usize, messages: &mut Vec<Message>) -> &'a [u8] {
         let mut rest = input;
         if !self.parts.is_empty() || self.large.is_some() {
@@ -119,18 +119,24 @@ impl Decoder {
         }
         let limit = Message::INLINE.min(self.frame_limit);
         while messages.len() < full {
-            let [LAST_SHORT, len, behind @ ..] = rest else { break };
+            let (delimited, len, behind) = match rest {
+                [LAST_SHORT, len, behind @ ..] => (false, len, behind),
+                [MORE_SHORT, 0, LAST_SHORT, len, behind @ ..] if self.parts_limit > 1 => (true, len, behind),
+                _ => break,
+            };
             let size = usize::from(*len);
             if size > limit || size > behind.len() {
                 break;
             }
             // As a rule more follows, and a copy of one size for all is cheaper than one of just what is there.
-            if let Some(bytes) = behind.first_chunk() {
-                // Filled where it stays: see `Message::fill`.
-                messages.push(Message::new());
-                messages.last_mut().into_iter().for_each(|message| message.fill(bytes, *len));
-            } else {
-                messages.push(Message::from(&behind[..size]));
+            match (delimited, behind.first_chunk()) {
+                (false, Some(bytes)) => {
+                    // Filled where it stays: see `Message::fill`.
+                    messages.push(Message::new());
+                    messages.last_mut().into_iter().for_each(|message| message.fill(bytes, *len));
+                }
+                (false, None) => messages.push(Message::from(&behind[..size])),
+                (true, _) => messages.push(Message::from(&behind[..size]).delimited()),
             }
             rest = &behind[size..];
         }
@@ -274,6 +280,9 @@ pub(crate) const LOOKAHEAD: usize = LONG_HEADER + LARGE;
 
 /// The flags of a short frame that is a message, or the last part of one.
 const LAST_SHORT: u8 = 0;
+
+/// The flags of a short frame that belongs to a message, and that others follow.
+const MORE_SHORT: u8 = 1;
 /// The largest part that shares a block.
 const SMALL: usize = 256;
 /// The least octets of a block: enough for an envelope and a few small parts.
@@ -402,7 +411,7 @@ mod tests {
     #[test]
     fn small_parts_share_an_allocation() {
         let (messages, _) = decode(LIMITS, b"\x01\x02ab\x01\0\x00\x02cd");
-        let parts = messages[0].many();
+        let parts = messages[0].clone().into_parts();
         assert_eq!(parts[0].as_ptr().wrapping_add(2), parts[2].as_ptr());
     }
 

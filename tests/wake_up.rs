@@ -347,3 +347,23 @@ fn a_message_for_one_socket_does_not_need_the_others_to_wake() {
         }
     });
 }
+
+/// One thread writes no more than a share of what is queued before it lets another go on: somebody must, however the two
+/// take turns.
+#[test]
+fn whoever_writes_for_others_is_relieved() {
+    const COUNT: usize = 2000;
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().build().unwrap();
+        let pull = ctx.socket::<Pull>().build().unwrap();
+        pull.connect(push.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let large = Message::from(vec![7; 256 * 1024]);
+                (0..COUNT).for_each(|_| push.send(&large).unwrap());
+            });
+            (0..COUNT).for_each(|_| assert_eq!(pull.recv().unwrap().byte_len(), 256 * 1024));
+        });
+    });
+}

@@ -192,7 +192,7 @@ impl Link {
     pub(crate) fn note(&mut self, news: News) -> bool {
         self.inflow.hung_up |= news.over;
         self.inflow.readable |= news.readable || self.inflow.hung_up;
-        if news.writable {
+        if news.writable && self.is_held_up() {
             self.unblock();
         }
         self.inflow.readable
@@ -236,11 +236,17 @@ impl Link {
     /// Writes on, now that the stream takes octets: at first the greeting.
     pub(crate) fn unblock(&mut self) {
         match &mut self.stage {
-            // As a rule nothing has been held up: the poll says that a stream takes octets whenever it says anything else.
-            Stage::Talking(session) if session.has_output() || lock(&self.wire.outgoing).is_blocked() => {
-                self.wire.speak_after(session, Outgoing::unblock);
-            }
-            Stage::Talking(_) | Stage::Leaving { .. } => {}
+            Stage::Talking(session) => self.wire.speak_after(session, Outgoing::unblock),
+            Stage::Leaving { .. } => {}
+        }
+    }
+
+    /// Whether something waits for the stream to take octets. As a rule nothing does: the poll says that it takes some
+    /// whenever it says anything else.
+    fn is_held_up(&self) -> bool {
+        match &self.stage {
+            Stage::Talking(session) => session.has_output() || lock(&self.wire.outgoing).is_blocked(),
+            Stage::Leaving { .. } => false,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::message::{Message, Space};
 pub(crate) use crate::monitor::End;
 use crate::peer::{Carrier, Host, Word};
-use crate::pipe::{Flight, Wakes};
+use crate::pipe::{Flight, SLICES, Wakes};
 use crate::shield::shielded;
 use crate::slots::Id;
 use crate::zmtp::frame::put_header;
@@ -143,10 +143,12 @@ impl Session {
     /// Reads straight into a large body.
     fn read_body(&mut self, stream: &mut dyn Read, sink: &mut Sink, now: Instant) -> Result<Progress, End> {
         let Some(body) = self.connection.body() else { return Ok(Progress::Full) };
-        let (before, missing) = (body.buffer.len(), body.missing);
-        // Appends without zeroing first, and keeps what came when the stream would block.
-        let result = stream.take(missing as u64).read_to_end(body.buffer);
-        let grown = body.buffer.len() - before;
+        let before = body.buffer.len();
+        // Room is made for what one read may bring and not for more, for whatever it does not fill was zeroed in vain.
+        body.buffer.resize(before + body.missing.min(BODY_READ), 0);
+        let result = stream.read(&mut body.buffer[before..]);
+        let grown = *result.as_ref().unwrap_or(&0);
+        body.buffer.truncate(before + grown);
         self.octets += grown;
         if grown > 0 {
             self.connection.body_grew(now, &mut sink.messages)?;
@@ -154,7 +156,7 @@ impl Session {
         self.after_large = true;
         self.deliver(sink);
         match result {
-            Ok(_) if grown < missing => Err(End::Closed),
+            Ok(0) => Err(End::Closed),
             Ok(_) => Ok(Progress::Full),
             Err(error) => would_block(error),
         }
@@ -442,8 +444,8 @@ const _: () = assert!(READ > LOOKAHEAD, "what is held back must leave room for w
 /// Octets to read behind a large body: the next header, and little of the next body, which is better read into place.
 const HEADER_READ: usize = 4 * 1024;
 
-/// Slices that one gathered write may have.
-const SLICES: usize = 64;
+/// How much of a large body one read asks for.
+const BODY_READ: usize = 256 * 1024;
 
 #[cfg(test)]
 mod corpus;

@@ -335,6 +335,7 @@ fn those_who_keep_up_get_their_share_while_others_stand_still() {
         push.wait_connected(1, PATIENCE).unwrap();
         while push.send_timeout(vec![7; 50_000], Duration::from_millis(50)).is_ok() {}
         assert_eq!(push.stats().limits.of(Limit::TotalSendBytes), 1);
+        let for_the_stalled = push.stats().accepted;
 
         let pull = context.socket::<Pull>().recv_hwm(0).build().unwrap();
         pull.connect(&at).unwrap();
@@ -348,7 +349,8 @@ fn those_who_keep_up_get_their_share_while_others_stand_still() {
         (179..200).for_each(|n| assert_eq!(number_of(&pull.recv_timeout(PATIENCE).unwrap()).1, n));
         // It reads again, and is given its turns again.
         let before = push.stats().written;
-        while stalled.single() == vec![7; 50_000] && push.stats().queued > 0 {}
+        (0..for_the_stalled).for_each(|_| assert_eq!(stalled.single(), vec![7; 50_000]));
+        eventually("all of it counts as written", || push.stats().queued == 0);
         assert!(push.stats().written > before);
         push.send_timeout("one for each", PATIENCE).unwrap();
         push.send_timeout("one for each", PATIENCE).unwrap();

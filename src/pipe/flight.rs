@@ -96,9 +96,21 @@ impl Flight {
     }
 }
 
-/// The most that one write takes of copied octets: two segments of loopback's largest offload size. A write of a little
-/// more than a segment costs a second, tiny segment with an interrupt and an acknowledgement of its own.
-pub(super) const COPIED: usize = 2 * 65_483;
+/// Slices that one gathered write may have.
+pub(crate) const SLICES: usize = 64;
 
-/// The most that one write takes when large bodies are gathered, which costs no copying on our side.
-pub(super) const GATHERED: usize = 256 * 1024;
+/// The largest segment of loopback with segmentation offload. A write of a little more than so many segments costs one more,
+/// a tiny one with an interrupt and an acknowledgement of its own.
+const SEGMENT: usize = 65_483;
+
+/// The most that one write takes of copied octets.
+pub(super) const COPIED: usize = 2 * SEGMENT;
+
+/// How large a batch grows before it should be written, if it has large bodies, which are gathered and cost us no copying.
+pub(super) const fn ripe(message: usize) -> usize {
+    // The more at a time, the fewer times the reader is woken; but more than so many smaller ones fit in no one write.
+    if message < 32 * 1024 { 4 * SEGMENT } else { GATHERED }
+}
+
+/// The most that one write takes if large bodies are gathered.
+pub(super) const GATHERED: usize = 16 * SEGMENT;

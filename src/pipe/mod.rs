@@ -14,7 +14,7 @@ mod inbox;
 mod outbox;
 mod waiters;
 
-pub(crate) use flight::{Flight, Written};
+pub(crate) use flight::{Flight, SLICES, Written};
 pub(crate) use inbox::Inbox;
 pub(crate) use outbox::{Outbox, Pushed, Shut};
 pub(crate) use waiters::{Ticket, Waiters, Wakes};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::batch::Batch;
-use super::flight::{COPIED, Flight, GATHERED, Written};
+use super::flight::{COPIED, Flight, GATHERED, Written, ripe};
 use crate::message::{Message, Space};
 use crate::options::Mark;
 use crate::shield::shielded;
@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
     low: usize,
     /// Keep only the newest message.
     conflate: bool,
+    /// The most that a batch with large bodies grows to before it should be written.
+    most: usize,
 }
 
 /// What no wire has taken.
@@ -87,7 +89,13 @@ impl Outbox {
     fn of(open: Open, mark: Mark, conflate: bool) -> Self {
         // A queue that makes room by itself has no mark to reach.
         let mark = if conflate { Mark::NONE } else { mark };
-        Self { open, in_flight: 0, octets: 0, mark, shut: None, low: 0, conflate }
+        let most = GATHERED.min(mark.octets / 4);
+        Self { open, in_flight: 0, octets: 0, mark, shut: None, low: 0, conflate, most }
+    }
+
+    /// All queues of the socket together may have so many octets: a batch is written before it reaches that by itself.
+    pub(crate) fn within(self, total: usize) -> Self {
+        Self { most: self.most.min(total / 4), ..self }
     }
 
     /// Whether the messages stay in this process.
@@ -103,7 +111,7 @@ impl Outbox {
         let (octets, messages, fills) = match &mut self.open {
             Open::Encoded(batch) => {
                 let octets = batch.push(message);
-                let limit = if batch.gathers() { GATHERED } else { COPIED };
+                let limit = if batch.gathers() { ripe(octets).min(self.most) } else { COPIED };
                 (octets, batch.messages(), batch.len() + octets > limit)
             }
             Open::Whole(whole) => (whole.push(message), whole.messages.len(), false),

@@ -131,7 +131,7 @@ impl Pipes {
     /// A new peer; `dialled` if `connect` made it, `inproc` if it is in this process.
     pub(super) fn insert(&mut self, dialled: bool, inproc: bool) -> Id {
         let new = if inproc { Outbox::whole } else { Outbox::new };
-        let outbox = new(self.send_mark, self.conflate);
+        let outbox = new(self.send_mark, self.conflate).within(self.max_send);
         let inbox = Inbox::new(self.recv_mark, self.conflate);
         self.peers.insert(Peer::new(outbox, inbox, dialled))
     }

@@ -143,15 +143,11 @@ impl Session {
     /// Reads straight into a large body.
     fn read_body(&mut self, stream: &mut dyn Read, sink: &mut Sink, now: Instant) -> Result<Progress, End> {
         let Some(body) = self.connection.body() else { return Ok(Progress::Full) };
-        let before = body.buffer.len();
-        // Room is made for what one read may bring and not for more, for whatever it does not fill was zeroed in vain.
-        body.buffer.resize(before + body.missing.min(BODY_READ), 0);
-        let result = stream.read(&mut body.buffer[before..]);
+        let result = stream.read(body.spare);
         let grown = *result.as_ref().unwrap_or(&0);
-        body.buffer.truncate(before + grown);
         self.octets += grown;
         if grown > 0 {
-            self.connection.body_grew(now, &mut sink.messages)?;
+            self.connection.body_grew(grown, now, &mut sink.messages)?;
         }
         self.after_large = true;
         self.deliver(sink);
@@ -443,9 +439,6 @@ const _: () = assert!(READ > LOOKAHEAD, "what is held back must leave room for w
 
 /// Octets to read behind a large body: the next header, and little of the next body, which is better read into place.
 const HEADER_READ: usize = 4 * 1024;
-
-/// How much of a large body one read asks for.
-const BODY_READ: usize = 256 * 1024;
 
 #[cfg(test)]
 mod corpus;

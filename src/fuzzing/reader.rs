@@ -137,10 +137,10 @@ impl Reader {
     /// Appends to the large bodies under way, and returns what follows them.
     fn fill_bodies<'a>(&mut self, mut octets: &'a [u8]) -> Result<&'a [u8], Violation> {
         while let Some(body) = self.connection.body().filter(|_| !octets.is_empty()) {
-            assert!(body.missing > 0 && self.held.is_empty());
-            let (grown, rest) = octets.split_at(octets.len().min(body.missing));
-            body.buffer.extend_from_slice(grown);
-            self.connection.body_grew(epoch(), &mut self.messages)?;
+            assert!(!body.spare.is_empty() && self.held.is_empty());
+            let (grown, rest) = octets.split_at(octets.len().min(body.spare.len()));
+            body.spare[..grown.len()].copy_from_slice(grown);
+            self.connection.body_grew(grown.len(), epoch(), &mut self.messages)?;
             octets = rest;
         }
         Ok(octets)
@@ -151,8 +151,8 @@ impl Reader {
         let (messages, before) = self.counted;
         let octets = before + self.messages[messages..].iter().map(Message::byte_len).sum::<usize>();
         self.counted = (self.messages.len(), octets);
-        let (body, capacity) =
-            self.connection.body().map_or((0, 0), |body| (body.buffer.len(), body.buffer.capacity()));
+        let body = self.connection.body().map(|body| (body.filled, body.filled + body.spare.len()));
+        let (body, capacity) = body.unwrap_or_default();
         assert!(octets + body + self.held.len() <= self.fed, "more octets than have come");
         assert!(capacity <= 2 * self.fed + AHEAD, "{capacity} octets allocated, and {} have come", self.fed);
     }

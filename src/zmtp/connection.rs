@@ -124,13 +124,18 @@ impl Connection {
         }
     }
 
-    /// To be called when octets were appended to the [`body`](Self::body). May append one message, for which there was
+    /// To be called when so many octets of the [`body`](Self::body) have come. May append one message, for which there was
     /// room when the body began. Returns what every way in does, although a body, once its size was let through, breaks no
     /// rule.
-    pub(crate) fn body_grew(&mut self, now: Instant, messages: &mut Vec<Message>) -> Result<(), Violation> {
+    pub(crate) fn body_grew(
+        &mut self,
+        octets: usize,
+        now: Instant,
+        messages: &mut Vec<Message>,
+    ) -> Result<(), Violation> {
         self.heard(now);
         if let Phase::Traffic(decoder) = &mut self.phase {
-            decoder.body_grew(messages);
+            decoder.body_grew(octets, messages);
         }
         Ok(())
     }

@@ -40,13 +40,14 @@ pub(crate) struct Decoded<'a> {
     pub(crate) rest: &'a [u8],
 }
 
-/// A large body under way, for whoever reads to append to.
+/// A large body under way, for whoever reads to fill.
 #[derive(Debug)]
 pub(crate) struct Body<'a> {
-    /// What is there, with capacity to spare.
-    pub(crate) buffer: &'a mut Vec<u8>,
-    /// How many octets to append at most: those still missing, as far as there is capacity for them. Never zero.
-    pub(crate) missing: usize,
+    /// How many octets of it are there.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) filled: usize,
+    /// Where the next ones go: as many as are missing, as far as there is room for them. Never empty.
+    pub(crate) spare: &'a mut [u8],
 }
 
 /// What became of one frame.
@@ -62,7 +63,9 @@ enum Frame<'a> {
 /// A large body and what its header said.
 #[derive(Debug)]
 struct Large {
+    /// What has come, and behind it zeros for what comes next: each octet is zeroed once, however small the pieces that come.
     buffer: Vec<u8>,
+    filled: usize,
     /// The declared size: where the body ends, and never a reason to allocate.
     len: usize,
     more: bool,
@@ -147,12 +150,16 @@ impl Decoder {
     pub(crate) fn body(&mut self) -> Option<Body<'_>> {
         let large = self.large.as_deref_mut()?;
         large.make_room(1);
-        let spare = large.buffer.capacity() - large.buffer.len();
-        Some(Body { missing: large.missing().min(spare), buffer: &mut large.buffer })
+        Some(Body {
+            #[cfg(any(test, feature = "fuzzing"))]
+            filled: large.filled,
+            spare: &mut large.buffer[large.filled..],
+        })
     }
 
-    /// Completes the frame of the large body if nothing of it is missing, and with it perhaps a message.
-    pub(crate) fn body_grew(&mut self, messages: &mut Vec<Message>) {
+    /// So many octets of the large body have come. Completes its frame if that was all, and with it perhaps a message.
+    pub(crate) fn body_grew(&mut self, octets: usize, messages: &mut Vec<Message>) {
+        self.large.iter_mut().for_each(|large| large.filled += octets);
         if let Some(Large { buffer, more, .. }) =
             self.large.take_if(|large| large.missing() == 0).map(|large| *large)
         {
@@ -176,7 +183,7 @@ impl Decoder {
         let len = self.admit(header)?;
         let rest = &input[header.size..];
         if len > LARGE {
-            self.large = Some(Box::new(Large { buffer: Vec::new(), len, more: header.is_more() }));
+            self.large = Some(Box::new(Large { buffer: Vec::new(), filled: 0, len, more: header.is_more() }));
             return Ok(Frame::Taken(rest));
         }
         let Some((body, rest)) = rest.split_at_checked(len) else { return Ok(Frame::Starved) };
@@ -211,8 +218,8 @@ impl Decoder {
         };
         let (body, rest) = input.split_at(input.len().min(large.missing()));
         large.make_room(body.len());
-        large.buffer.extend_from_slice(body);
-        self.body_grew(messages);
+        large.buffer[large.filled..][..body.len()].copy_from_slice(body);
+        self.body_grew(body.len(), messages);
         Frame::Taken(rest)
     }
 
@@ -259,15 +266,16 @@ impl Decoder {
 impl Large {
     /// How many octets are still to come.
     fn missing(&self) -> usize {
-        self.len.saturating_sub(self.buffer.len())
+        self.len.saturating_sub(self.filled)
     }
 
     /// Makes room for the next `octets`, of those that are missing. Grows in steps that double with what has come, so
     /// that a peer has to send half of what it makes us allocate, and ends with no octet to spare.
     fn make_room(&mut self, octets: usize) {
-        if self.buffer.capacity() - self.buffer.len() < octets {
-            let step = octets.max(STEP).max(self.buffer.len());
-            self.buffer.reserve_exact(step.min(self.missing()));
+        if self.buffer.len() - self.filled < octets {
+            let step = octets.max(STEP).max(self.filled).min(self.missing());
+            self.buffer.reserve_exact(self.filled + step - self.buffer.len());
+            self.buffer.resize(self.filled + step, 0);
         }
     }
 }
@@ -464,9 +472,9 @@ mod tests {
         let mut decoder = Decoder::new(Limits { frame: usize::MAX, message: usize::MAX, ..LIMITS });
         let input = b"\x02\x00\x00\x01\x00\x00\x00\x00\x000123456789";
         assert_eq!(decoder.decode(input, &mut endless(), &mut Vec::new()).unwrap().rest, b"");
-        let Body { buffer, missing } = decoder.body().unwrap();
-        assert_eq!((&buffer[..], missing), (&b"0123456789"[..], STEP - 10));
-        assert_eq!(buffer.capacity(), STEP);
+        let Body { filled, spare } = decoder.body().unwrap();
+        assert_eq!((filled, spare.len()), (10, STEP - 10));
+        assert_eq!(decoder.large.unwrap().buffer.capacity(), STEP);
     }
 
     #[test]
@@ -474,11 +482,12 @@ mod tests {
         let (mut decoder, mut messages) = (Decoder::new(LIMITS), Vec::new());
         decoder.decode(b"\x02\0\0\0\0\0\x05\0\0", &mut endless(), &mut messages).unwrap();
         let mut steps = Vec::new();
-        while let Some(Body { buffer, missing }) = decoder.body() {
+        while let Some(Body { filled, spare }) = decoder.body() {
+            let missing = spare.len();
             steps.push(missing / 1024);
-            assert_eq!(buffer.capacity(), buffer.len() + missing);
-            buffer.resize(buffer.len() + missing, 7);
-            decoder.body_grew(&mut messages);
+            spare.fill(7);
+            assert_eq!(decoder.large.as_ref().unwrap().buffer.capacity(), filled + missing);
+            decoder.body_grew(missing, &mut messages);
         }
         assert_eq!(steps, [64, 64, 128, 64]);
         assert_eq!(messages, [Message::from(vec![7; 320 * 1024])]);

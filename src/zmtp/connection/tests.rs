@@ -69,9 +69,9 @@ impl Caller {
     fn read(&mut self, octets: &[u8], room: usize) -> Result<(), Violation> {
         let mut octets = octets;
         while let Some(body) = self.connection.body().filter(|_| !octets.is_empty()) {
-            let (grown, rest) = octets.split_at(octets.len().min(body.missing));
-            body.buffer.extend_from_slice(grown);
-            self.connection.body_grew(self.now, &mut self.messages)?;
+            let (grown, rest) = octets.split_at(octets.len().min(body.spare.len()));
+            body.spare[..grown.len()].copy_from_slice(grown);
+            self.connection.body_grew(grown.len(), self.now, &mut self.messages)?;
             octets = rest;
         }
         self.held.extend_from_slice(octets);

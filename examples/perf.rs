@@ -26,10 +26,10 @@
 //! system's. Only `pub` and `sub` have no high-water marks, as with libzmq's peer, because a publisher at its mark drops
 //! messages: what a subscriber is behind stays in the memory of the publisher.
 //!
-//! The environment may change four things: `HWM=n` sets the high-water marks, `PUB_NODROP=1` has `pub` wait for
-//! its subscribers, with the default marks on both sides, `BENCH_ALLOC=1` allocates and fills every message anew, and
-//! `BENCH_CTL=1` says that a driver holds our stdin and closes it when we may go (without it the roles that wait for
-//! that go after two seconds).
+//! The environment may change six things: `HWM=n` sets the high-water marks, `THREADS=n` has so many threads share the
+//! socket of `remote_thr`, `CONNECTIONS=n` has that connect so many times, `PUB_NODROP=1` has `pub` wait for its subscribers, with the default marks on both sides,
+//! `BENCH_ALLOC=1` allocates and fills every message anew, and `BENCH_CTL=1` says that a driver holds our stdin and closes
+//! it when we may go (without it the roles that wait for that go after two seconds).
 
 use std::error::Error;
 use std::io::Read;
@@ -91,8 +91,14 @@ fn local_thr(endpoint: &str, size: usize, count: u64) -> Outcome {
 fn remote_thr(endpoint: &str, size: usize, count: u64) -> Outcome {
     let context = Context::new()?;
     let push = sender::<Push>(&context).build()?;
-    push.connect(endpoint)?;
-    send(&push, size, count)?;
+    (0..setting("CONNECTIONS").unwrap_or(1)).try_for_each(|_| push.connect(endpoint))?;
+    let push = &push;
+    let threads = setting("THREADS").unwrap_or(1).max(1) as u64;
+    thread::scope(|scope| {
+        let shares = (0..threads).map(|n| count / threads + u64::from(n < count % threads));
+        let sending: Vec<_> = shares.map(|share| scope.spawn(move || send(push, size, share))).collect();
+        sending.into_iter().try_for_each(|sending| joined(sending.join()))
+    })?;
     match push.close(PATIENCE).unsent.len() {
         0 => Ok(()),
         unsent => Err(format!("{unsent} messages could not be flushed").into()),
@@ -352,7 +358,11 @@ fn joined(outcome: thread::Result<Outcome>) -> Outcome {
 }
 
 fn high_water_mark() -> Option<usize> {
-    env::var("HWM").ok()?.parse().ok()
+    setting("HWM")
+}
+
+fn setting(name: &str) -> Option<usize> {
+    env::var(name).ok()?.parse().ok()
 }
 
 fn flag(name: &str) -> bool {
@@ -413,8 +423,8 @@ usage: perf local_thr|remote_thr|local_lat|remote_lat <endpoint> <size> <count>
        perf idle_connect <connect> <n>
 
 local_thr, local_lat, pub, fan_push and idle_bind bind the endpoint, the others connect to it. Sizes are in bytes.
-pub and fan_push wait for <n> peers before they begin. The environment may set HWM=<n>, PUB_NODROP=1, BENCH_ALLOC=1
-and BENCH_CTL=1: see the source.";
+pub and fan_push wait for <n> peers before they begin. The environment may set HWM=<n>, THREADS=<n>,
+CONNECTIONS=<n>, PUB_NODROP=1, BENCH_ALLOC=1 and BENCH_CTL=1: see the source.";
 
 /// How long to wait for peers, and for the last messages to leave.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -167,7 +167,7 @@ impl Default for Options {
             monitor_hwm: 1000,
             immediate: false,
             conflate: false,
-            backlog: 128,
+            backlog: 1024,
             heartbeat: Heartbeat::new(),
             max_pongs: 64,
             keepalive: Keepalive::new(),

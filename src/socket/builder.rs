@@ -136,8 +136,9 @@ impl<T: Kind> Builder<T> {
         self.with(|options| options.max_connections_per_address = connections)
     }
 
-    /// The most connections that the system keeps for a bound endpoint until they are accepted: 128 by default, from 1.
-    /// The system may have a limit of its own.
+    /// The most connections that the system keeps for a bound endpoint until they are accepted: 1024 by default, from 1.
+    /// Who finds no place there tries again after a second or more, so it should hold those who come back all at once when
+    /// a server is restarted. The system may have a limit of its own.
     pub fn backlog(self, backlog: u32) -> Self {
         self.with(|options| options.backlog = backlog)
     }

@@ -96,20 +96,21 @@ impl Flight {
     }
 }
 
-/// Slices that one gathered write may have.
-pub(crate) const SLICES: usize = 64;
+/// Slices that one gathered write may have: enough for a batch of bodies of 8 KiB, each with its header.
+pub(crate) const SLICES: usize = 130;
 
 /// The largest segment of loopback with segmentation offload. A write of a little more than so many segments costs one more,
 /// a tiny one with an interrupt and an acknowledgement of its own.
 const SEGMENT: usize = 65_483;
 
 /// The most that one write takes of copied octets.
-pub(super) const COPIED: usize = 2 * SEGMENT;
+pub(super) const COPIED: usize = 4 * SEGMENT;
 
 /// How large a batch grows before it should be written, if it has large bodies, which are gathered and cost us no copying.
 pub(super) const fn ripe(message: usize) -> usize {
-    // The more at a time, the fewer times the reader is woken; but more than so many smaller ones fit in no one write.
-    if message < 32 * 1024 { 4 * SEGMENT } else { GATHERED }
+    // The more at a time, the fewer times the reader is woken; but more than so many smaller ones no longer fit in one write,
+    // nor in the nearest cache.
+    if message < 32 * 1024 { 8 * SEGMENT } else { GATHERED }
 }
 
 /// The most that one write takes if large bodies are gathered.

@@ -161,19 +161,20 @@ fn measure(case: &Case, peer: &str, count: u64) -> Option<Outcome> {
 
     let mut others = Vec::new();
     if measured != Role::Inproc {
-        for _ in 0..copies(!measured_binds) {
-            others.push(start(peer, &job(other, others_count), case.pin, measured_binds)?);
-        }
+        let job = job(other, others_count);
+        others.extend((0..copies(!measured_binds)).map(|_| start(peer, &job, case.pin, measured_binds)));
     }
-    let measured: Option<Vec<Child>> = (0..copies(measured_binds))
-        .map(|_| start(peer, &job(measured, count), case.pin, !measured_binds))
-        .collect();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let said: Option<Vec<String>> = measured?.into_iter().map(|child| finish(child, deadline)).collect();
+    let job = job(measured, count);
+    let measured: Vec<Child> =
+        (0..copies(measured_binds)).map(|_| start(peer, &job, case.pin, !measured_binds)).collect();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // Each is waited for, so that none is left behind, whatever has become of the others.
+    let said: Vec<Option<String>> = measured.into_iter().map(|child| finish(child, deadline)).collect();
     // Senders that wait to be dismissed are, now that all is there.
     others.iter_mut().for_each(|child| drop(child.stdin.take()));
-    let others: Option<Vec<String>> = others.into_iter().map(|child| finish(child, deadline)).collect();
-    let (said, others) = (said?, others?);
+    let others: Vec<Option<String>> = others.into_iter().map(|child| finish(child, deadline)).collect();
+    let (said, others) =
+        (said.into_iter().collect::<Option<Vec<_>>>()?, others.into_iter().collect::<Option<Vec<_>>>()?);
 
     let number = |text: &String, name: &str| -> Option<f64> {
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -198,15 +199,15 @@ fn free_endpoint(transport: &str) -> String {
     }
 }
 
-fn start(peer: &str, job: &Job, pin: Pin, connects: bool) -> Option<Child> {
-    let this = env::current_exe().ok()?;
+fn start(peer: &str, job: &Job, pin: Pin, connects: bool) -> Child {
+    let this = env::current_exe().expect("this program is somewhere");
     let processor = if pin == Pin::Split && connects { "1" } else { "0" };
     let mut command = if pin == Pin::None { Command::new(&this) } else { Command::new("taskset") };
     if pin != Pin::None {
         command.args(["-c", processor]).arg(&this);
     }
     command.arg(peer).args(job.args()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    command.spawn().inspect_err(|error| eprintln!("cannot start {command:?}: {error}")).ok()
+    command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
 }
 
 /// What the process has to say, if it ends well and in time.

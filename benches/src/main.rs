@@ -1,8 +1,8 @@
 //! ferromq beside libzmq, omq and bare sockets, in one run:
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/Cargo.toml                   # everything, which takes half an hour
-//! cargo run --release --manifest-path benches/Cargo.toml -- tcp 3          # what has "tcp" in its name, three rounds
+//! cargo run --release --manifest-path benches/Cargo.toml              # everything, nine rounds
+//! cargo run --release --manifest-path benches/Cargo.toml -- PUB 3     # what has "PUB" in its name, three
 //! ```
 //!
 //! Each end of a measurement is a process of its own, which this program starts from itself. All peers have their default

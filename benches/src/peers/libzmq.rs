@@ -35,6 +35,7 @@ pub fn run(job: &Job) {
             // Without a mark, for at that it drops: the bindings have no option to wait. XPUB tells of its subscribers.
             let publisher = socket(SocketType::XPUB);
             publisher.set_sndhwm(0).unwrap();
+            publisher.set_xpub_verbose(true).unwrap();
             publisher.bind(&job.endpoint).unwrap();
             (0..job.peers).for_each(|_| drop(publisher.recv_bytes(0).unwrap()));
             send(&publisher, job);

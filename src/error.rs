@@ -123,7 +123,7 @@ pub enum RecvError {
 }
 
 /// What a call that receives returns. It is handed from the caller down to the queue, so that a message moves once, from there
-/// to where the caller wants it: each move more costs as much time as all else that there is to do.
+/// to where the caller wants it: moves are much of what a `recv` costs.
 pub(crate) type Received = Result<Message, RecvError>;
 
 /// Why a wait has ended without what was waited for.

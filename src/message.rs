@@ -586,8 +586,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fits_in_nine_words() {
-        assert!(size_of::<Message>() <= 72);
+    fn fits_in_nine_words_alone_or_in_a_result() {
+        assert_eq!(size_of::<Message>(), 72);
+        assert_eq!(size_of::<Result<Message, crate::RecvError>>(), 72);
     }
 
     #[test]

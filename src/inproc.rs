@@ -4,8 +4,8 @@
 //!
 //! Messages wait in the outbox of the sender until the inbox of the receiver has run dry, and then move all at once: a
 //! busy pair meets once per batch, and the two high-water marks add up, as in libzmq. The receiver fetches them when it
-//! takes its last message. If there was nothing to fetch, the sender brings its next message by itself. A receiver that
-//! takes nothing is filled up to its mark; one that is at work is not interrupted.
+//! takes its last message. If there was nothing to fetch, the sender brings its next message by itself, and so it does
+//! with what the receiver has room for when its own queue is full.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -513,3 +513,19 @@ fn who_was_turned_away_by_the_one_that_connects_is_taken_when_there_is_a_place()
     let came = router.recv_timeout(PATIENCE).unwrap();
     assert!(came.parts().eq([b"same", b"mine"]), "{came:?}");
 }
+
+#[test]
+fn the_marks_add_up_also_when_the_receiver_has_stopped_in_the_middle_of_what_had_come() {
+    for taken in [0, 1, 3, 4] {
+        let ctx = Context::new().unwrap();
+        let pull = ctx.socket::<Pull>().recv_hwm(10).build().unwrap();
+        let push = ctx.socket::<Push>().send_hwm(10).build().unwrap();
+        pull.bind("inproc://marks").unwrap();
+        push.connect("inproc://marks").unwrap();
+        (0..5).for_each(|n| push.try_send(n.to_string()).unwrap());
+        (0..taken).for_each(|n| assert_eq!(pull.try_recv().unwrap(), n.to_string()));
+        let more = (5..).take_while(|n| push.try_send(n.to_string()).is_ok()).count();
+        assert_eq!(5 - taken + more, 20, "{taken} were taken");
+        (taken..5 + more).for_each(|n| assert_eq!(pull.try_recv().unwrap(), n.to_string()));
+    }
+}

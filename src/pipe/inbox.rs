@@ -11,6 +11,10 @@ use crate::shield::shielded;
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: VecDeque<Message>,
+    /// What came while there was something in the queue, as it came: none if that is empty.
+    behind: VecDeque<Vec<Message>>,
+    /// How many messages that is.
+    behind_len: usize,
     /// Octets that the messages hold outside of the queue.
     outside: usize,
     mark: Mark,
@@ -19,8 +23,6 @@ pub(crate) struct Inbox {
     notice_octets: usize,
     /// The carrier has been told to stop reading.
     paused: bool,
-    /// Something was taken since messages last came.
-    tapped: bool,
     /// Keep only the newest message.
     conflate: bool,
 }
@@ -28,13 +30,21 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// A queue with this mark, or for the newest message only.
     pub(crate) const fn new(mark: Mark, conflate: bool) -> Self {
-        let queue = VecDeque::new();
-        Self { queue, outside: 0, mark, notices: 0, notice_octets: 0, paused: false, tapped: false, conflate }
+        Self {
+            queue: VecDeque::new(),
+            behind: VecDeque::new(),
+            behind_len: 0,
+            outside: 0,
+            mark,
+            notices: 0,
+            notice_octets: 0,
+            paused: false,
+            conflate,
+        }
     }
 
     /// Takes all of `messages` in, leaving it empty, and tells how many older ones were replaced.
     pub(crate) fn accept(&mut self, messages: &mut Vec<Message>) -> usize {
-        self.tapped = false;
         if self.conflate {
             return self.accept_newest(messages);
         }
@@ -44,8 +54,11 @@ impl Inbox {
             // Both keep their memory: the deque becomes the vector and the vector the deque.
             let queue = std::mem::take(&mut self.queue);
             self.queue = VecDeque::from(std::mem::replace(messages, Vec::from(queue)));
-        } else {
+        } else if self.behind.is_empty() && messages.len() < CHUNK {
             self.queue.extend(messages.drain(..));
+        } else {
+            self.behind_len += messages.len();
+            self.behind.push_back(std::mem::take(messages));
         }
         0
     }
@@ -68,7 +81,13 @@ impl Inbox {
             self.notice_octets += message.weight();
         }
         self.outside += message.outside();
-        self.queue.push_back(message);
+        match self.behind.back_mut() {
+            Some(last) => {
+                last.push(message);
+                self.behind_len += 1;
+            }
+            None => self.queue.push_back(message),
+        }
     }
 
     /// How much more may come before the queue is full. Nothing means that the carrier has to pause, and that it will be
@@ -107,7 +126,9 @@ impl Inbox {
         }
         *into = Ok(std::mem::take(oldest));
         self.queue.pop_front();
-        self.tapped = true;
+        if self.queue.is_empty() {
+            self.go_on_behind();
+        }
         if self.notices > 0 {
             self.forget_notice();
         }
@@ -124,18 +145,22 @@ impl Inbox {
         resumes
     }
 
-    /// Whether somebody is at work on what last came, and has not come to its end.
-    pub(crate) fn is_being_read(&self) -> bool {
-        self.tapped && !self.queue.is_empty()
+    /// What came next takes the place of the queue that has run out.
+    fn go_on_behind(&mut self) {
+        if let Some(next) = self.behind.pop_front() {
+            self.behind_len -= next.len();
+            self.queue = VecDeque::from(next);
+        }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.behind_len
     }
 
     /// Octets that the messages take.
     pub(crate) fn octets(&self) -> usize {
-        self.queue.len() * Message::WEIGHT + self.outside
+        self.len() * Message::WEIGHT + self.outside
     }
 
     /// Those of them that the messages hold outside of the queue.
@@ -151,9 +176,11 @@ impl Inbox {
 
     /// Drops everything and tells how much it was.
     pub(crate) fn clear(&mut self) -> usize {
-        let dropped = self.queue.len();
-        let queue = std::mem::take(&mut self.queue);
+        let dropped = self.len();
+        let (queue, behind) = (std::mem::take(&mut self.queue), std::mem::take(&mut self.behind));
         shielded(|| drop(queue));
+        behind.into_iter().for_each(|messages| _ = shielded(|| drop(messages)));
+        self.behind_len = 0;
         (self.outside, self.notices, self.notice_octets) = (0, 0, 0);
         dropped
     }
@@ -161,7 +188,7 @@ impl Inbox {
     /// Messages that count for the mark.
     #[inline]
     fn counted(&self) -> usize {
-        self.queue.len() - self.notices
+        self.len() - self.notices
     }
 
     /// Octets that count for the mark.
@@ -177,6 +204,9 @@ impl Inbox {
         self.notices -= 1;
     }
 }
+
+/// So many messages are put behind others as they came, and not one by one.
+const CHUNK: usize = 32;
 
 /// Octets of notices that may wait without counting for the mark.
 const NOTICE_OCTETS: usize = 16 << 20;
@@ -288,6 +318,27 @@ mod tests {
         });
         assert_eq!(most.count(), 16, "the seventeenth counts");
         assert!(inbox.is_heavy());
+    }
+
+    #[test]
+    fn what_comes_behind_others_keeps_its_place_however_much_it_is() {
+        let numbered =
+            |from: usize, to: usize| (from..to).map(|n| Message::from(n.to_string())).collect::<Vec<_>>();
+        let mut inbox = Inbox::new(Mark::of(1000), false);
+        let mut next = 0;
+        for (count, pops) in [(10, 3), (CHUNK, 2), (1, 4), (3 * CHUNK, 60), (CHUNK - 1, 1), (2, 0)] {
+            inbox.accept(&mut numbered(next, next + count));
+            inbox.notice((next + count).to_string().into());
+            next += count + 1;
+            let first = next - inbox.len();
+            (first..first + pops).for_each(|n| assert_eq!(pop(&mut inbox).unwrap(), n.to_string().as_str()));
+        }
+        let first = next - inbox.len();
+        (first..next).for_each(|n| assert_eq!(pop(&mut inbox).unwrap(), n.to_string().as_str()));
+        assert!(inbox.is_empty() && pop(&mut inbox).is_none());
+        inbox.accept(&mut numbered(0, 2));
+        inbox.accept(&mut numbered(0, CHUNK));
+        assert_eq!((inbox.clear(), inbox.len(), inbox.is_empty()), (CHUNK + 2, 0, true));
     }
 
     #[test]

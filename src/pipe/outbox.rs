@@ -374,16 +374,21 @@ impl Whole {
     }
 
     /// See [`Outbox::hand_over`]. The lock of the sender is held: as a rule that is for no longer than it takes to change two
-    /// queues for each other.
+    /// queues for each other, and to put back what there is no room for.
     fn hand_over(&mut self, room: Space, into: &mut Vec<Message>) -> usize {
         debug_assert!(into.is_empty(), "what is handed over replaces what was there");
-        if self.messages.len() <= room.messages && self.weight <= room.octets {
-            let empty = VecDeque::from(std::mem::take(into));
-            *into = Vec::from(std::mem::replace(&mut self.messages, empty));
-            self.weight = 0;
-            return std::mem::take(&mut self.body);
-        }
         let (weight, body) = (self.weight, self.body);
+        if weight <= room.octets {
+            let mut empty = VecDeque::from(std::mem::take(into));
+            (self.weight, self.body) = (0, 0);
+            for message in self.messages.drain(self.messages.len().min(room.messages)..) {
+                self.weight += message.weight();
+                self.body += message.byte_len();
+                empty.push_back(message);
+            }
+            *into = Vec::from(std::mem::replace(&mut self.messages, empty));
+            return body - self.body;
+        }
         while into.len() < room.messages && weight - self.weight < room.octets {
             let Some(message) = self.pop() else { break };
             into.push(message);

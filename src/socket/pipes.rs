@@ -357,9 +357,6 @@ impl Pipes {
     pub(super) fn room(&mut self, id: Id) -> Space {
         let left = self.max_recv.saturating_sub(self.waiting_octets());
         let Some(peer) = self.peers.get_mut(id) else { return Space::ENDLESS };
-        if peer.outbox.is_whole() && peer.inbox.is_being_read() {
-            return Space::NONE; // it fetches the next by itself, all at once
-        }
         let was_paused = peer.inbox.is_paused();
         let own = peer.inbox.room_or_pause();
         let room = if self.conflate { own } else { own.within(left) };

@@ -32,7 +32,7 @@ pub struct Message(Repr);
 enum Repr {
     Inline(Short),
     Single(Bytes),
-    /// Two or more parts: everything else has one canonical form above.
+    /// Two or more parts. An empty one in front of a short one stands in either form.
     Many(Arc<[Bytes]>),
 }
 

@@ -374,25 +374,41 @@ impl Whole {
     }
 
     /// See [`Outbox::hand_over`]. The lock of the sender is held: as a rule that is for no longer than it takes to change two
-    /// queues for each other, and to put back what there is no room for.
+    /// queues for each other. Whichever part is smaller is moved, what is given or what stays.
     fn hand_over(&mut self, room: Space, into: &mut Vec<Message>) -> usize {
         debug_assert!(into.is_empty(), "what is handed over replaces what was there");
+        let count = self.fitting(room);
         let (weight, body) = (self.weight, self.body);
-        if weight <= room.octets {
-            let mut empty = VecDeque::from(std::mem::take(into));
-            (self.weight, self.body) = (0, 0);
-            for message in self.messages.drain(self.messages.len().min(room.messages)..) {
-                self.weight += message.weight();
-                self.body += message.byte_len();
-                empty.push_back(message);
-            }
-            *into = Vec::from(std::mem::replace(&mut self.messages, empty));
-            return body - self.body;
-        }
-        while into.len() < room.messages && weight - self.weight < room.octets {
-            let Some(message) = self.pop() else { break };
-            into.push(message);
+        if 2 * count < self.messages.len() {
+            into.extend(self.messages.drain(..count));
+            let given = sums(into.iter());
+            (self.weight, self.body) = (weight - given.0, body - given.1);
+        } else {
+            let mut rest = VecDeque::from(std::mem::take(into));
+            rest.extend(self.messages.drain(count..));
+            *into = Vec::from(std::mem::replace(&mut self.messages, rest));
+            (self.weight, self.body) = sums(self.messages.iter());
         }
         body - self.body
     }
+
+    /// How many messages there is room for.
+    fn fitting(&self, room: Space) -> usize {
+        let most = self.messages.len().min(room.messages);
+        if self.weight <= room.octets {
+            return most;
+        }
+        let mut given = 0;
+        let mut fits = |message: &&Message| {
+            let fits = given < room.octets;
+            given += if fits { message.weight() } else { 0 };
+            fits
+        };
+        self.messages.iter().take(most).take_while(&mut fits).count()
+    }
+}
+
+/// The octets of memory that messages take, and those of their parts.
+fn sums<'a>(messages: impl Iterator<Item = &'a Message>) -> (usize, usize) {
+    messages.fold((0, 0), |(weight, body), message| (weight + message.weight(), body + message.byte_len()))
 }

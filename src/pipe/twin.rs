@@ -315,3 +315,20 @@ fn large_bodies_that_are_written_are_let_go_of() {
     flight.newly_written();
     assert!(body.is_unique());
 }
+
+#[test]
+fn whole_messages_are_handed_over_in_order_however_few_or_many_fit() {
+    let numbered: Vec<Message> = (0..10).map(|n| Message::from(vec![n; 100 + usize::from(n)])).collect();
+    for first in 0..=10 {
+        let mut outbox = Outbox::whole(Mark::of(100), false);
+        numbered.iter().for_each(|message| _ = outbox.push(message));
+        let (mut given, mut all) = (Vec::new(), Vec::new());
+        for messages in [first, 10] {
+            let (octets, _) = outbox.hand_over(Space { messages, octets: usize::MAX }, &mut given);
+            assert_eq!(octets, given.iter().map(Message::byte_len).sum::<usize>());
+            all.append(&mut given);
+            assert_eq!(outbox.octets(), numbered[all.len()..].iter().map(Message::weight).sum::<usize>());
+        }
+        assert_eq!(all, numbered);
+    }
+}

@@ -205,13 +205,8 @@ impl Pipes {
         false
     }
 
-    /// Whether [`Pipes::uncram`] may find anybody.
-    #[inline]
-    pub(super) fn was_crammed(&self) -> bool {
-        self.crammed
-    }
-
     /// The peers that have room again now that all queues together have; none if that is not so, or was so before.
+    #[inline]
     pub(super) fn uncram(&mut self) -> Vec<Id> {
         if !self.crammed || self.queued_octets > self.max_send / 2 {
             return Vec::new();

@@ -181,9 +181,6 @@ impl State {
     /// Peers that had no room because of all queues together may have it again.
     #[inline]
     pub(super) fn uncram(&mut self, wakes: &mut Wakes) {
-        if !self.pipes.was_crammed() {
-            return;
-        }
         for peer in self.pipes.uncram() {
             self.writable(peer, wakes);
         }

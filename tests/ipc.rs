@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, assert_joined, blocked, eventually, within};
+use common::raw::{self, greeting, ready};
+use common::{PATIENCE, assert_joined, blocked, eventually, usage, within};
 use ferromq::{
-    BindError, ConnectError, Context, Endpoint, EndpointError, Message, Pull, Push, SendError, Socket,
+    BindError, ConnectError, Context, Endpoint, EndpointError, Message, Pair, Pull, Push, SendError, Socket,
 };
 use socket2::{Domain, SockAddr, Type};
 
@@ -395,6 +396,40 @@ fn a_mebibyte_at_a_time_comes_whole() {
                 sending.join().unwrap().unwrap();
             });
         }
+    });
+}
+
+/// The stream has room again whenever the peer reads, and that is of no interest to who waits for an answer.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_waits_for_an_answer_is_not_woken_by_the_peers_reading() {
+    within(PATIENCE, || {
+        let (ctx, dir) = (Context::new().unwrap(), Dir::new());
+        let (pair, path) = (ctx.socket::<Pair>().build().unwrap(), dir.path("calls"));
+        pair.bind(at(&path)).unwrap();
+        let mut peer = UnixStream::connect(&path).unwrap();
+        peer.write_all(&[greeting(3, 1, "NULL"), ready("PAIR")].concat()).unwrap();
+        pair.wait_connected(1, PATIENCE).unwrap();
+        thread::spawn(move || {
+            let mut octets = [0; 1024];
+            // In both pauses whoever waits has the time to fall asleep.
+            let pause = || thread::sleep(Duration::from_millis(1));
+            pause();
+            while peer.read(&mut octets).is_ok_and(|octets| octets > 0) {
+                pause();
+                if peer.write_all(&raw::message(&[b"done"])).is_err() {
+                    return;
+                }
+                pause();
+            }
+        });
+        let before = usage::naps();
+        for _ in 0..200 {
+            pair.send("do").unwrap();
+            assert_eq!(pair.recv().unwrap(), "done");
+        }
+        let naps = usage::naps() - before;
+        assert!(naps < 300, "200 answers, for which the thread slept {naps} times");
     });
 }
 

@@ -89,11 +89,11 @@ impl Turn {
             _ => {}
         }
         let Some(Entry::Link(link)) = self.entries.get_mut(id) else { return };
-        let both = Interest::READABLE | Interest::WRITABLE;
+        let (token, readable) = (Token(id.to_bits()), Interest::READABLE);
         let watched = match origin {
-            Origin::Listener(_) => watch(&self.registry, link.stream(), Token(id.to_bits()), both),
+            Origin::Listener(_) => watch(&self.registry, link.stream(), token, readable),
             // A dialled stream was watched while it connected.
-            Origin::Dialer(_) => rewatch(&self.registry, link.stream(), Token(id.to_bits()), both),
+            Origin::Dialer(_) => rewatch(&self.registry, link.stream(), token, readable),
         };
         if let Err(error) = watched {
             return self.end(id, &error.into(), now);

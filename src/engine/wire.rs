@@ -5,6 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mio::{Interest, Token};
+
 use super::linger::Lingering;
 use super::{Command, Setup, Shared};
 use crate::endpoint::Endpoint;
@@ -15,13 +17,13 @@ use crate::peer::{Carrier, Host, Rejection};
 use crate::pipe::Wakes;
 use crate::session::{End, Outgoing, Progress, Scratch, Session};
 use crate::slots::Id;
-use crate::transport::{News, Stream};
+use crate::transport::{News, Stream, rewatch};
 use crate::zmtp::{Config, SocketType};
 
 /// A stream and what is to be written to it.
 pub(crate) struct Wire {
     stream: Stream,
-    outgoing: Mutex<Outgoing>,
+    writing: Mutex<Writing>,
     host: Arc<dyn Host>,
     /// Where the other end is.
     address: Endpoint,
@@ -30,6 +32,15 @@ pub(crate) struct Wire {
     /// The link this is the writing half of.
     link: Id,
     shared: Arc<Shared>,
+}
+
+/// The writing half of a connection.
+#[derive(Default)]
+struct Writing {
+    outgoing: Outgoing,
+    /// The poll tells when the stream takes octets again. It is asked to only once the stream has refused some: a Unix
+    /// socket has such news whenever its peer reads, which wakes whoever waits for an answer, for nothing.
+    awaits_room: bool,
 }
 
 impl Wire {
@@ -46,13 +57,18 @@ impl Wire {
     /// Runs `change` on the writing half, then writes what can be written.
     fn pump_after<T>(&self, change: impl FnOnce(&mut Outgoing) -> T) -> T {
         let mut wakes = Wakes::default();
-        let mut outgoing = lock(&self.outgoing);
-        let changed = change(&mut outgoing);
-        let result = outgoing.pump(&*self.host, &mut |slices| self.stream.write_vectored(slices), &mut wakes);
+        let mut writing = lock(&self.writing);
+        let Writing { outgoing, awaits_room } = &mut *writing;
+        let changed = change(outgoing);
+        let mut result =
+            outgoing.pump(&*self.host, &mut |slices| self.stream.write_vectored(slices), &mut wakes);
+        if outgoing.is_blocked() {
+            result = self.await_room(awaits_room, true).and(result);
+        }
         if result.is_err() {
             wakes.append(outgoing.lose(&*self.host));
         }
-        drop(outgoing);
+        drop(writing);
         wakes.wake();
         match result {
             Ok(false) => {}
@@ -60,6 +76,27 @@ impl Wire {
             Err(error) => self.shared.command(Command::Broken(self.link, error)),
         }
         changed
+    }
+
+    /// Has the poll tell when the stream takes octets, also if it does so by now; or has it no longer do so.
+    fn await_room(&self, awaits: &mut bool, wanted: bool) -> io::Result<()> {
+        if *awaits != wanted {
+            let interests = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            rewatch(&self.shared.registry, &self.stream, Token(self.link.to_bits()), interests)?;
+            *awaits = wanted;
+        }
+        Ok(())
+    }
+
+    /// Whether the stream has refused octets. When it has not, the poll need not tell of room any more.
+    fn lacks_room(&self) -> bool {
+        let Writing { outgoing, awaits_room } = &mut *lock(&self.writing);
+        let lacks_room = outgoing.is_blocked();
+        if !lacks_room {
+            // At worst it goes on telling.
+            let _ = self.await_room(awaits_room, false);
+        }
+        lacks_room
     }
 }
 
@@ -72,7 +109,7 @@ impl Carrier for Wire {
     }
 
     fn trim(&self) {
-        lock(&self.outgoing).trim();
+        lock(&self.writing).outgoing.trim();
     }
 
     fn resume(&self) {
@@ -166,8 +203,8 @@ impl Link {
         let answers = turns_away && peer.is_none();
         let config = Config { answers, ..setup.config.clone() };
         let session = Session::new(&config, host.clone(), peer, now);
-        let (outgoing, shared) = (Mutex::default(), shared.clone());
-        let wire = Arc::new(Wire { stream, outgoing, host, address, listener, link, shared });
+        let (writing, shared) = (Mutex::default(), shared.clone());
+        let wire = Arc::new(Wire { stream, writing, host, address, listener, link, shared });
         Self {
             origin,
             listed: false,
@@ -241,11 +278,11 @@ impl Link {
         }
     }
 
-    /// Whether something waits for the stream to take octets. As a rule nothing does: the poll says that it takes some
-    /// whenever it says anything else.
+    /// Whether something waits for the stream to take octets. The poll says that it takes some whenever it says anything
+    /// else, until nothing has waited for it.
     fn is_held_up(&self) -> bool {
         match &self.stage {
-            Stage::Talking(session) => session.has_output() || lock(&self.wire.outgoing).is_blocked(),
+            Stage::Talking(session) => self.wire.lacks_room() || session.has_output(),
             Stage::Leaving { .. } => false,
         }
     }
@@ -260,7 +297,7 @@ impl Link {
 
     pub(crate) fn expire(&mut self, now: Instant) -> Result<(), End> {
         let Stage::Talking(session) = &mut self.stage else { return Err(End::Closed) };
-        let spoken = lock(&self.wire.outgoing).spoken();
+        let spoken = lock(&self.wire.writing).outgoing.spoken();
         session.handle_timeout(now, spoken)?;
         if session.has_output() {
             self.wire.speak_after(session, |_| {});
@@ -288,7 +325,7 @@ impl Link {
     /// The link is over: its socket is told, and has back what was not written.
     pub(crate) fn over(&mut self, why: &End) -> Wakes {
         let host = &*self.wire.host;
-        let mut wakes = lock(&self.wire.outgoing).lose(host);
+        let mut wakes = lock(&self.wire.writing).outgoing.lose(host);
         let Stage::Talking(session) = &self.stage else { return wakes };
         let limit = match why {
             End::Violation(violation) => Limit::overstepped_by(violation),

@@ -33,3 +33,10 @@ pub fn processor_time_of(process: impl Display) -> Duration {
     let ticks: u64 = behind_name.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Duration::from_millis(10 * ticks)
 }
+
+/// How often the calling thread has gone to sleep so far.
+pub fn naps() -> usize {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let naps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    naps.map_or(0, |naps| naps.trim().parse().expect("a number"))
+}

@@ -26,21 +26,20 @@ use crate::lock::lock;
 /// # Forks
 ///
 /// A context belongs to the process that made it. A child forked from that has a copy of its memory, and none of its
-/// threads; the connections stay those of the parent. In the child every call that would have to use them, or to wait for
-/// somebody, fails at once with an error named `Forked`, such as [`RecvError::Forked`](crate::RecvError::Forked);
-/// `close` returns nothing, for the messages are the parent's; and dropping context, sockets and all else frees nothing and
-/// leaves the parent alone. The child may make a context of its own.
+/// threads; the connections stay those of the parent, and so do all messages. In the child every call that can fail does so
+/// at once, with an error named `Forked`, such as [`RecvError::Forked`](crate::RecvError::Forked); `close` returns
+/// nothing, and statistics are all zero; and dropping context, sockets and all else frees nothing and leaves the parent
+/// alone. The child may make a context of its own.
 ///
 /// What no library can help, or not for nothing:
 ///
-/// - A `send` in the child that only adds to what waits already, for its turn or for a connection, succeeds, and the
-///   message goes nowhere. The first that would be written fails, and so do all calls after it.
-/// - What had come and was not received before the fork can be received by both.
 /// - The child holds the descriptors of the parent until it ends or runs another program, for which they are closed.
 ///   Until then a connection that the parent closes does not end for its peer, and an address that the parent has left is
 ///   not free.
-/// - Where another thread was in the middle of using a socket at the fork, [`stats`](crate::Socket::stats) and its like
-///   may hang in the child. A [`Waker`] that the library calls must not fork, unless the child runs another program.
+/// - Where another thread was in the middle of using a socket at the fork, [`monitor`](crate::Socket::monitor) may hang in
+///   the child. A [`Waker`] that the library calls must not fork, unless the child runs another program.
+/// - A child that was not made by the `fork` of the C library, but by a system call of the program's own, is not known for
+///   one.
 ///
 /// [`Waker`]: std::task::Waker
 ///

@@ -15,7 +15,7 @@ use common::{PATIENCE, alone, eventually, numbered, poll_once, raw, within};
 use ferromq::{
     BindError, BuildError, ConnectError, Context, DetachError, Endpoint, Event, Interest, Message, Monitor,
     MonitorError, Poller, PollerError, Proxy, ProxyError, Pub, Pull, Push, Readiness, RecvError, Refusal,
-    Req, RequestError, Router, Socket, Sub, SubscribeError, WaitError,
+    Req, RequestError, Router, Socket, Stats, Sub, SubscribeError, WaitError,
 };
 use fork::{Fork, fork, waitpid};
 use futures_executor::block_on;
@@ -295,30 +295,29 @@ fn a_child_may_make_a_context_of_its_own() {
     });
 }
 
-/// A message that is only added to others says nothing of the fork; the first that is to be written does.
+/// Neither what waits for its connection nor what has come is the child's.
 #[test]
-fn a_child_that_sends_on_and_on_soon_hears_of_it() {
+fn a_child_neither_adds_to_a_queue_nor_takes_from_one() {
     let _alone = alone();
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let push = ctx.socket::<Push>().build().unwrap();
-        let stalled = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
-        push.wait_connected(1, PATIENCE).unwrap();
-        while push.send_timeout(vec![0; 100_000], Duration::from_millis(20)).is_ok() {}
-        let before = push.stats();
-        let (push, mut stalled) = in_a_fork((push, stalled), |(push, _)| {
-            let mut sent = 0;
-            let error = loop {
-                match push.try_send("lost") {
-                    Ok(()) => sent += 1,
-                    Err(error) => break error,
-                }
-            };
-            assert_eq!(error.reason(), Refusal::Forked);
-            assert!(sent <= 1000, "no more than the mark: {sent}");
-            assert_eq!(push.try_send("lost").unwrap_err().reason(), Refusal::Forked);
+        let (push, pull) = common::pair(&ctx);
+        let stalled = ctx.socket::<Push>().build().unwrap();
+        let mut peer = raw::Peer::dial(stalled.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+        stalled.wait_connected(1, PATIENCE).unwrap();
+        while stalled.send_timeout(vec![0; 100_000], Duration::from_millis(20)).is_ok() {}
+        (0..5).for_each(|_| push.send("job").unwrap());
+        assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "job");
+        eventually("all has come", || pull.stats().waiting == 4);
+        let before = stalled.stats();
+        let (stalled, pull) = in_a_fork((stalled, pull), |(stalled, pull)| {
+            assert_eq!(stalled.try_send("lost").unwrap_err().reason(), Refusal::Forked);
+            assert_eq!(pull.try_recv(), Err(RecvError::Forked));
+            assert_eq!(stalled.stats(), Stats::default());
+            assert!(pull.peer_stats().is_empty());
         });
-        assert_eq!(push.stats().accepted, before.accepted);
-        (0..before.accepted).for_each(|_| assert_eq!(stalled.single().len(), 100_000));
+        assert_eq!(stalled.stats().accepted, before.accepted);
+        (0..before.accepted).for_each(|_| assert_eq!(peer.single().len(), 100_000));
+        (0..4).for_each(|_| assert_eq!(pull.recv_timeout(PATIENCE).unwrap(), "job"));
     });
 }

@@ -120,15 +120,10 @@ impl Handle {
         (ending == Ending::Graceful).then(|| self.0.linger_guard())
     }
 
-    /// Whether this process is a fork of the one of the reactor: see [`Owner::is_another`].
+    /// Whether this process is a fork of the one of the reactor.
+    #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         self.0.owner.is_another()
-    }
-
-    /// Whether that is known.
-    #[inline]
-    pub(crate) fn is_known_forked(&self) -> bool {
-        self.0.owner.is_known_another()
     }
 
     /// Runs a future to its end on the calling thread, or until the deadline passes.

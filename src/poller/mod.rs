@@ -263,6 +263,7 @@ impl<'fd> Poller<'fd> {
     ) -> Result<usize, PollerError> {
         let deadline = deadline(timeout);
         events.clear();
+        self.check_owner()?;
         if self.is_empty() {
             // Nothing will come, but the caller may count on the pause.
             let timeout = timeout.ok_or(PollerError::Empty)?;
@@ -322,7 +323,7 @@ impl<'fd> Poller<'fd> {
     fn check_async(&self) -> Result<(), PollerError> {
         if self.is_empty() {
             Err(PollerError::Empty)
-        } else if self.engines.iter().any(|(engine, _)| engine.is_known_forked()) {
+        } else if self.engines.iter().any(|(engine, _)| engine.is_forked()) {
             Err(PollerError::Forked)
         } else if self.watches_fds() {
             Err(PollerError::Blocking)

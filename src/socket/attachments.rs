@@ -50,7 +50,7 @@ impl Attachment {
 impl Core {
     pub(crate) fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint, BindError> {
         endpoint.check_bind()?;
-        if self.is_forked() {
+        if self.engine.is_forked() {
             return Err(BindError::Forked);
         }
         if !self.is_open() {
@@ -89,7 +89,7 @@ impl Core {
 
     pub(crate) fn connect(&self, endpoint: &Endpoint, name: Option<Bytes>) -> Result<(), ConnectError> {
         endpoint.check_connect()?;
-        if self.is_forked() {
+        if self.engine.is_forked() {
             return Err(ConnectError::Forked);
         }
         let dead = self.lock().take_dead(endpoint);
@@ -154,7 +154,7 @@ impl Core {
 
     /// Undoes one bind or connect, and takes back what its peers have not got.
     fn detach(&self, endpoint: &Endpoint, of_kind: impl Fn(&Attachment) -> bool) -> Result<(), DetachError> {
-        if self.is_forked() {
+        if self.engine.is_forked() {
             return Err(DetachError::Forked);
         }
         let mut state = self.lock();

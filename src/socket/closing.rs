@@ -233,7 +233,7 @@ pub(super) struct Draining<'a> {
 
 impl<'a> Draining<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
-        let begun = !core.is_forked() && core.begin_close();
+        let begun = !core.engine.is_forked() && core.begin_close();
         Self { drain: begun.then(|| Drain(Place::of_draining(core))) }
     }
 }
@@ -262,7 +262,8 @@ impl Wait for Draining<'_> {
 
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
-        if let Some(Drain(place)) = self.drain.as_ref().filter(|Drain(place)| !place.core.is_forked()) {
+        if let Some(Drain(place)) = self.drain.as_ref().filter(|Drain(place)| !place.core.engine.is_forked())
+        {
             place.core.linger();
         }
     }

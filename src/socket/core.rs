@@ -10,7 +10,7 @@ use super::stats::{PeerStats, Stats};
 use crate::clock;
 use crate::context::{Engine, Hub, left_behind};
 use crate::error::{Received, RecvError, Refusal};
-use crate::lock::{lock, try_lock};
+use crate::lock::lock;
 use crate::message::Message;
 use crate::options::Options;
 use crate::pipe::{Ticket, Waiters, Wakes};
@@ -85,11 +85,6 @@ impl Core {
         if let Some(wakes) = turn {
             wakes.wake();
         }
-        // Who would have written it has noticed.
-        if pumped && self.engine.is_known_forked() {
-            self.leave_to_parent();
-            return Err(Refusal::Forked);
-        }
         result
     }
 
@@ -157,44 +152,11 @@ impl Core {
         Locked(lock(&self.state))
     }
 
-    /// As [`Core::lock`], for calls that a fork may make unawares: none if the lock is held by a thread that the fork
+    /// As [`Core::lock`], unless this process has only a copy of the socket: the lock may be held by a thread that a fork
     /// does not have.
     #[inline]
     pub(super) fn enter(&self) -> Option<Locked<'_>> {
-        match try_lock(&self.state) {
-            Some(state) => Some(Locked(state)),
-            None => self.wait_to_enter(),
-        }
-    }
-
-    #[cold]
-    fn wait_to_enter(&self) -> Option<Locked<'_>> {
-        // As a rule the lock is held for less time than it takes to ask who we are.
-        for _ in 0..SPINS {
-            std::hint::spin_loop();
-            if let Some(state) = try_lock(&self.state) {
-                return Some(Locked(state));
-            }
-        }
         (!self.engine.is_forked()).then(|| self.lock())
-    }
-
-    /// This process has only a copy of the socket, with which it gets nowhere; it is told so from now on.
-    #[cold]
-    pub(super) fn leave_to_parent(&self) {
-        if let Some(mut state) = self.enter() {
-            state.phase = Phase::Forked;
-        }
-    }
-
-    /// Whether this process has only a copy of the socket. Asked when a call can do nothing but wait.
-    #[cold]
-    pub(super) fn is_forked(&self) -> bool {
-        let forked = self.engine.is_forked();
-        if forked {
-            self.leave_to_parent();
-        }
-        forked
     }
 
     /// Whether the socket still does what it is asked to.
@@ -203,7 +165,7 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let state = self.lock();
+        let Some(state) = self.enter() else { return Stats::default() };
         state.pipes.check();
         Stats {
             queued: (state.pipes.queued() + state.pattern.homeless()) as u64,
@@ -215,7 +177,8 @@ impl Core {
     }
 
     pub(crate) fn peer_stats(&self) -> Vec<PeerStats> {
-        self.lock().pipes.peers.iter().map(|(_, peer)| PeerStats::of(peer)).collect()
+        let Some(state) = self.enter() else { return Vec::new() };
+        state.pipes.peers.iter().map(|(_, peer)| PeerStats::of(peer)).collect()
     }
 
     /// Releases the lock, and does what could not be done under it. Tells whether there were errands.
@@ -270,6 +233,3 @@ impl Drop for Core {
         shielded(|| drop(peers));
     }
 }
-
-/// How often a lock is tried before it is taken for one that may never be released.
-const SPINS: u32 = 100;

@@ -67,9 +67,7 @@ pub use self::xsub::XSub;
 use crate::clock;
 use crate::context::{Context, Member};
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::error::{
-    BindError, Closed, ConnectError, DetachError, Received, RecvError, Refusal, SendError, WaitError,
-};
+use crate::error::{BindError, Closed, ConnectError, DetachError, Received, RecvError, SendError, WaitError};
 use crate::message::Message;
 use crate::options::Options;
 use crate::zmtp::SocketType;
@@ -240,7 +238,7 @@ impl<T: Kind> Socket<T> {
     /// Returns the messages that could not be sent in time, and for each endpoint how many went out, came back or were
     /// thrown away meanwhile. What was received and not taken is dropped. Closing twice does nothing.
     pub fn close(&self, timeout: Duration) -> Closed {
-        if self.core.is_forked() || !self.core.begin_close() {
+        if self.core.engine.is_forked() || !self.core.begin_close() {
             return Closed::default();
         }
         self.core.finish_close(deadline(Some(timeout)))
@@ -297,9 +295,6 @@ impl<T: Sends> Socket<T> {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         self.core.try_send(&message).map_err(|reason| {
-            if reason == Refusal::Full && self.core.is_forked() {
-                return SendError::new(message, Refusal::Forked);
-            }
             // Room is made by the reactor, so somebody must run it by the next try.
             self.core.engine.attend();
             SendError::new(message, reason)
@@ -364,9 +359,6 @@ impl<T: Receives> Socket<T> {
         let mut result = Err(RecvError::Empty);
         self.core.try_recv(&mut result);
         if let Err(RecvError::Empty) = result {
-            if self.core.is_forked() {
-                return Err(RecvError::Forked);
-            }
             // Messages are read by the reactor, so somebody must run it by the next try.
             self.core.engine.attend();
         }
@@ -416,7 +408,7 @@ impl<T: Receives> Socket<T> {
 
 impl<T: Kind> Drop for Socket<T> {
     fn drop(&mut self) {
-        if self.core.is_forked() {
+        if self.core.engine.is_forked() {
             // The parent's: see the documentation of `Context`. A last handle would end it.
             return std::mem::forget((self.core.clone(), self.context.clone()));
         }

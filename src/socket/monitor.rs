@@ -79,11 +79,11 @@ impl Monitor {
     ///
     /// When there is none, or none will come any more.
     pub fn try_recv(&self) -> Result<Event, MonitorError> {
+        if self.engine.is_forked() {
+            return Err(MonitorError::Forked);
+        }
         let result = self.feed.take();
         if let Err(MonitorError::Empty) = result {
-            if self.engine.is_forked() {
-                return Err(MonitorError::Forked);
-            }
             // Things happen when the reactor is run, so somebody must run it by the next try.
             self.engine.attend();
         }
@@ -154,11 +154,11 @@ impl Future for Hearing<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { monitor, ticket } = &mut *self;
+        if monitor.engine.is_forked() {
+            return Poll::Ready(Err(MonitorError::Forked));
+        }
         let result = monitor.feed.poll_take(ticket, context.waker());
         if result.is_pending() {
-            if monitor.engine.is_forked() {
-                return Poll::Ready(Err(MonitorError::Forked));
-            }
             monitor.engine.attend();
             // Help before you wait: what this thread or task has sent must not lie about while it sleeps.
             left_behind::flush();

@@ -67,7 +67,7 @@ impl<T: Kind> Socket<T> {
     /// When the system has no file descriptors left, of which it takes two; or when the process is a fork of the one that
     /// the socket belongs to.
     pub fn readiness(&self, interest: Interest) -> io::Result<Readiness> {
-        if self.core.is_forked() {
+        if self.core.engine.is_forked() {
             return Err(io::Error::other(RecvError::Forked));
         }
         let line = Arc::new(Line::new()?);

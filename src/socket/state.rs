@@ -52,8 +52,6 @@ pub(super) enum Phase {
     Ending,
     /// Its connections are being ended.
     Closed,
-    /// This is the copy that a fork has of the socket of its parent.
-    Forked,
 }
 
 impl State {
@@ -79,7 +77,7 @@ impl State {
     #[inline]
     pub(super) fn send(&mut self, message: &Message) -> Result<(), Refusal> {
         if self.phase != Phase::Open {
-            return Err(if self.phase == Phase::Forked { Refusal::Forked } else { Refusal::Closed });
+            return Err(Refusal::Closed);
         }
         match self.pattern.send(&mut self.pipes, message)? {
             Sent::Message => self.pipes.stats.accepted += 1,
@@ -93,7 +91,7 @@ impl State {
         if self.phase == Phase::Open {
             self.pattern.recv(&mut self.pipes, into);
         } else {
-            *into = Err(if self.phase == Phase::Forked { RecvError::Forked } else { RecvError::Closed });
+            *into = Err(RecvError::Closed);
         }
     }
 

@@ -57,7 +57,7 @@ impl<T: Kind> Socket<T> {
         if topic.len() > TOPIC_MAX {
             return Err(SubscribeError::TooLong { limit: TOPIC_MAX });
         }
-        if self.core.is_forked() {
+        if self.core.engine.is_forked() {
             return Err(SubscribeError::Forked);
         }
         if self.core.obey(wish(topic)) { Ok(()) } else { Err(SubscribeError::Closed) }

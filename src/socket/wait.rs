@@ -233,7 +233,6 @@ impl Future for Gathering<'_> {
         let Self { place, wanted, count } = &mut *self;
         place.poll_until(context, |state| match state.phase {
             Phase::Open => (count(state) >= *wanted).then_some(Ok(())),
-            Phase::Forked => Some(Err(WaitError::Forked)),
             _ => Some(Err(WaitError::Closed)),
         })
     }
@@ -310,7 +309,7 @@ impl<F: Wait> Future for Attended<'_, F> {
         if result.is_ready() {
             this.attendance = None;
         } else {
-            if this.attendance.is_none() && this.core.is_forked() {
+            if this.core.engine.is_forked() {
                 return Poll::Ready(this.wait.end(Unmet::Forked));
             }
             this.attendance.get_or_insert_with(|| this.core.engine.attendance());

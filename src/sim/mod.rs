@@ -6,6 +6,7 @@
 //!
 //! - [`program`]: what is done, and what must hold - [`world`]: processes, applications, time
 //! - [`books`]: where each message was seen - [`body`]: messages that can be told apart - [`face`]: sockets of all types
+//! - `load`: what it costs to send, which needs no program
 
 mod body;
 mod books;
@@ -15,5 +16,7 @@ mod world;
 
 pub(crate) use self::program::run;
 
+#[cfg(test)]
+mod load;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,8 @@ pub(crate) struct View {
     /// How many octets from each side were read, and how many were not.
     pub(crate) read: [usize; 2],
     pub(crate) load: [usize; 2],
+    /// How often each side has written.
+    pub(crate) writes: [usize; 2],
     /// What comes from a side need not be what was sent.
     pub(crate) spoiled: bool,
 }
@@ -191,6 +193,7 @@ impl Internet {
             open: connection.open,
             read: connection.ways.each_ref().map(|way| way.read),
             load: connection.ways.each_ref().map(Way::load),
+            writes: connection.ways.each_ref().map(|way| way.writes),
             spoiled: connection.spoiled,
         }
     }

@@ -12,6 +12,8 @@ use crate::random::Rng;
 pub(super) struct Way {
     /// All that was written, as it was before anything befell it.
     pub(super) sent: Vec<u8>,
+    /// How often something was written.
+    pub(super) writes: usize,
     /// How many octets were read.
     pub(super) read: usize,
     /// What is on its way, in order, and when each piece is there.
@@ -62,6 +64,7 @@ impl Way {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             sent: Vec::new(),
+            writes: 0,
             read: 0,
             transit: VecDeque::new(),
             arrived: VecDeque::new(),
@@ -114,6 +117,7 @@ impl Way {
             self.blocked = true;
             return Err(ErrorKind::WouldBlock.into());
         }
+        self.writes += 1;
         let before = self.sent.len();
         for slice in slices {
             let left = taken - (self.sent.len() - before);

@@ -490,12 +490,16 @@ impl World {
         self.internet.kill(self.processes[number].node);
     }
 
-    /// A number that says all that was written, and how long it took.
+    /// A number that says all that was written, how often, and how long it took.
     pub(super) fn digest(&self) -> u64 {
         let mut octets = (clock::now() - epoch()).as_nanos().to_be_bytes().to_vec();
         octets.extend(self.turns.to_be_bytes());
         for connection in 0..self.internet.connections() {
-            [0, 1].into_iter().for_each(|side| octets.extend(self.internet.sent(connection, side, 0)));
+            let writes = self.internet.view(connection).writes;
+            for (side, writes) in writes.into_iter().enumerate() {
+                octets.extend(writes.to_be_bytes());
+                octets.extend(self.internet.sent(connection, side, 0));
+            }
         }
         body::checksum(&octets)
     }

@@ -27,9 +27,10 @@
 //! messages: what a subscriber is behind stays in the memory of the publisher.
 //!
 //! The environment may change six things: `HWM=n` sets the high-water marks, `THREADS=n` has so many threads share the
-//! socket of `remote_thr`, `CONNECTIONS=n` has that connect so many times, `PUB_NODROP=1` has `pub` wait for its subscribers, with the default marks on both sides,
-//! `BENCH_ALLOC=1` allocates and fills every message anew, and `BENCH_CTL=1` says that a driver holds our stdin and closes
-//! it when we may go (without it the roles that wait for that go after two seconds).
+//! socket of `remote_thr`, `CONNECTIONS=n` has that connect so many times, `PUB_NODROP=1` has `pub` wait for its
+//! subscribers, with the default marks on both sides, `BENCH_ALLOC=1` allocates and fills every message anew, and
+//! `BENCH_CTL=1` says that a driver holds our stdin and closes it when we may go (without it the roles that wait for that
+//! go after two seconds).
 
 use std::error::Error;
 use std::io::Read;

@@ -88,15 +88,13 @@ impl Wire {
         Ok(())
     }
 
-    /// Whether the stream has refused octets. When it has not, the poll need not tell of room any more.
-    fn lacks_room(&self) -> bool {
+    /// Nothing waits for room, and the poll need not tell of any.
+    fn need_no_room(&self) {
         let Writing { outgoing, awaits_room } = &mut *lock(&self.writing);
-        let lacks_room = outgoing.is_blocked();
-        if !lacks_room {
+        if !outgoing.is_blocked() {
             // At worst it goes on telling.
             let _ = self.await_room(awaits_room, false);
         }
-        lacks_room
     }
 }
 
@@ -231,6 +229,8 @@ impl Link {
         self.inflow.readable |= news.readable || self.inflow.hung_up;
         if news.writable && self.is_held_up() {
             self.unblock();
+        } else if news.writable {
+            self.wire.need_no_room();
         }
         self.inflow.readable
     }
@@ -282,7 +282,7 @@ impl Link {
     /// else, until nothing has waited for it.
     fn is_held_up(&self) -> bool {
         match &self.stage {
-            Stage::Talking(session) => self.wire.lacks_room() || session.has_output(),
+            Stage::Talking(session) => session.has_output() || lock(&self.wire.writing).outgoing.is_blocked(),
             Stage::Leaving { .. } => false,
         }
     }

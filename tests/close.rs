@@ -15,6 +15,9 @@ use ferromq::{Context, Dealer, Message, Pull, Push, RecvError, Refusal, Socket, 
 /// What a call that does not wait may take on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
+/// What the system may hold of a connection, in bytes: little beside a message, so that a queue which is full stays so.
+const BUFFER: usize = 65_536;
+
 /// Measures a call that must not wait.
 #[track_caller]
 fn at_once<T>(what: &str, call: impl FnOnce() -> T) -> T {
@@ -134,7 +137,7 @@ fn close_hands_back_what_nobody_took() {
 fn close_hands_back_only_what_the_peer_has_not_been_given() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let push = ctx.socket::<Push>().send_hwm(10).build().unwrap();
+        let push = ctx.socket::<Push>().send_hwm(10).send_buffer(BUFFER).build().unwrap();
         let mut peer = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
         push.wait_connected(1, PATIENCE).unwrap();
         let mut accepted = 0;
@@ -260,13 +263,16 @@ fn a_context_that_is_closed_does_not_wait_for_receivers_of_its_own() {
         for place in ["tcp://127.0.0.1:0", "tcp://*:0", "ipc://*", "inproc://own"] {
             for bound in [true, false] {
                 let ctx = Context::new().unwrap();
-                let push = ctx.socket::<Push>().send_hwm(2).build().unwrap();
-                let pull = ctx.socket::<Pull>().recv_hwm(1).build().unwrap();
+                let push = ctx.socket::<Push>().send_hwm(20).send_buffer(BUFFER).build().unwrap();
+                let pull = ctx.socket::<Pull>().recv_hwm(1).recv_buffer(BUFFER).build().unwrap();
                 let here = if bound { push.bind(place) } else { pull.bind(place) }.unwrap();
                 let there = here.to_string().replace("0.0.0.0", "127.0.0.1");
                 if bound { pull.connect(there) } else { push.connect(there) }.unwrap();
+                // Both must know of it: who is only on the way may be anybody.
                 push.wait_connected(1, PATIENCE).unwrap();
-                while push.send_timeout(vec![0; 1_000_000], Duration::from_millis(20)).is_ok() {}
+                pull.wait_connected(1, PATIENCE).unwrap();
+                // Far more than all that is between the two can hold.
+                (0..20).for_each(|_| push.try_send(vec![0; 1_000_000]).unwrap());
                 let closed = ctx.close(Duration::from_secs(3600));
                 assert!(!closed.unsent.is_empty(), "{place}");
                 let stats = push.stats();
@@ -281,8 +287,8 @@ fn a_context_that_is_closed_sends_to_others_what_a_receiver_of_its_own_has_not_g
     within(PATIENCE, || {
         for bound in [true, false] {
             let (ctx, theirs) = (Context::new().unwrap(), Context::new().unwrap());
-            let push = ctx.socket::<Push>().send_hwm(4).build().unwrap();
-            let own = ctx.socket::<Pull>().recv_hwm(1).build().unwrap();
+            let push = ctx.socket::<Push>().send_hwm(4).send_buffer(BUFFER).build().unwrap();
+            let own = ctx.socket::<Pull>().recv_hwm(1).recv_buffer(BUFFER).build().unwrap();
             let other = theirs.socket::<Pull>().recv_hwm(1).build().unwrap();
             if bound {
                 let at = push.bind("tcp://127.0.0.1:0").unwrap();

@@ -329,7 +329,7 @@ fn a_sender_that_waits_for_bytes_is_let_on_when_half_are_written() {
 fn those_who_keep_up_get_their_share_while_others_stand_still() {
     within(PATIENCE, || {
         let context = Context::new().unwrap();
-        let push = context.socket::<Push>().max_send_bytes(1_000_000).build().unwrap();
+        let push = context.socket::<Push>().max_send_bytes(1_000_000).send_buffer(4096).build().unwrap();
         let at = push.bind("tcp://127.0.0.1:0").unwrap();
         let mut stalled = raw::Peer::dial(&at, "PULL");
         push.wait_connected(1, PATIENCE).unwrap();

@@ -154,7 +154,10 @@ fn room_ends_every_way_to_send() {
 
 /// A socket at its mark, because its peer does not read, and that peer.
 fn stalled() -> (Socket<Push>, std::sync::Mutex<raw::Peer>) {
-    let push = Context::new().unwrap().socket::<Push>().send_hwm(4).linger(Duration::ZERO).build().unwrap();
+    // What the system holds is little beside a message, so that the mark is not left by itself.
+    let push =
+        Context::new().unwrap().socket::<Push>().send_hwm(4).send_buffer(65_536).linger(Duration::ZERO);
+    let push = push.build().unwrap();
     let peer = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
     push.wait_connected(1, PATIENCE).unwrap();
     while push.send_timeout(vec![0; 500_000], Duration::from_millis(20)).is_ok() {}

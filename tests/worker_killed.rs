@@ -240,7 +240,7 @@ fn a_message_that_was_half_written_is_given_to_another_worker() {
 fn what_a_lost_peer_left_is_queued_until_another_comes() {
     within(PATIENCE, || {
         let ctx = Context::new().unwrap();
-        let push = ctx.socket::<Push>().send_hwm(4).build().unwrap();
+        let push = ctx.socket::<Push>().send_hwm(4).send_buffer(65_536).build().unwrap();
         let at = push.bind("tcp://127.0.0.1:0").unwrap();
         let stalled = raw::Peer::dial(&at, "PULL");
         push.wait_connected(1, PATIENCE).unwrap();

@@ -113,8 +113,8 @@ impl Context {
     /// Closes the context and all its sockets, as [`Socket::close`](crate::Socket::close) does, within `timeout` for
     /// all of them together. Every call that waits ends with an error that says so, and no new socket can be built.
     ///
-    /// A socket that has something to send is not waited for where only sockets of the same context would take it: what
-    /// those have no room for is handed back as soon as they are closed.
+    /// A socket that has something to send is not waited for where only sockets of the same context, connected to it, would
+    /// take it: what those have no room for is handed back as soon as they are closed.
     ///
     /// Returns the messages that could not be sent in time, and an account for each endpoint of each socket, but for
     /// those of sockets that had been dropped before. What these have left then is given up, whatever their

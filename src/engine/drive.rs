@@ -176,8 +176,12 @@ impl Shared {
         self.wake(next);
     }
 
-    /// Has somebody run the reactor: see [`super::duty::Roster::attend`].
+    /// Has somebody run the reactor: see [`super::duty::Roster::attend`]. A fork has nobody for that, and no thread that
+    /// would release the roster if it was held by one.
     pub(crate) fn attend(&self) {
+        if self.owner.is_another() {
+            return;
+        }
         let next = lock(&self.roster).attend();
         self.wake(next);
     }

@@ -23,16 +23,12 @@ pub fn run(job: &Job) {
             // Waits for its subscribers, so that they all get everything.
             let publisher = bound(context.socket::<Pub>().overflow(Overflow::Block), at);
             publisher.wait_subscribed(job.peers, PATIENCE).unwrap();
-            send(&publisher, job);
-            send_ends(|end| _ = publisher.try_send(end));
-            drop(publisher.close(Duration::ZERO));
+            send_to_all(&publisher, job);
         }
         Role::FanPush => {
             let push = bound(context.socket::<Push>(), at);
             push.wait_connected(job.peers, PATIENCE).unwrap();
-            send(&push, job);
-            send_ends(|end| _ = push.try_send(end));
-            drop(push.close(Duration::ZERO));
+            send_to_all(&push, job);
         }
         Role::Rep => {
             let rep = bound(context.socket::<Rep>(), at);
@@ -82,6 +78,13 @@ fn send<T: Sends>(socket: &Socket<T>, job: &Job) {
         let shared = Message::from(payload);
         (0..job.count).for_each(|_| socket.send(&shared).unwrap());
     }
+}
+
+/// Sends to many, and has each of them know that it is over.
+fn send_to_all<T: Sends>(socket: &Socket<T>, job: &Job) {
+    send(socket, job);
+    send_ends(|end| _ = socket.try_send(end));
+    drop(socket.close(Duration::ZERO));
 }
 
 fn receive<T: Receives>(socket: &Socket<T>, job: &Job) {

@@ -38,17 +38,13 @@ pub fn run(job: &Job) {
             publisher.set_xpub_verbose(true).unwrap();
             publisher.bind(&job.endpoint).unwrap();
             (0..job.peers).for_each(|_| drop(publisher.recv_bytes(0).unwrap()));
-            send(&publisher, job);
-            send_ends(|end| _ = publisher.send(end, DONTWAIT));
-            publisher.set_linger(0).unwrap();
+            send_to_all(&publisher, job);
         }
         Role::FanPush => {
             let push = bound(SocketType::PUSH);
             // It cannot say who is connected.
             thread::sleep(std::time::Duration::from_millis(500));
-            send(&push, job);
-            send_ends(|end| _ = push.send(end, DONTWAIT));
-            push.set_linger(0).unwrap();
+            send_to_all(&push, job);
         }
         Role::Rep => {
             let rep = bound(SocketType::REP);
@@ -86,6 +82,13 @@ pub fn run(job: &Job) {
 fn send(socket: &Socket, job: &Job) {
     let payload = vec![b'x'; job.size];
     (0..job.count).for_each(|_| socket.send(&payload, 0).unwrap());
+}
+
+/// Sends to many, and has each of them know that it is over.
+fn send_to_all(socket: &Socket, job: &Job) {
+    send(socket, job);
+    send_ends(|end| _ = socket.send(end, DONTWAIT));
+    socket.set_linger(0).unwrap();
 }
 
 fn receive(socket: &Socket, job: &Job) {

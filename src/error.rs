@@ -61,7 +61,9 @@ impl SendError {
 pub enum Refusal {
     /// Every queue the message could go to is at its high-water mark, or there is no peer and so no queue; and the call
     /// was not to wait.
-    #[error("no peer is there that has room: send again later, wait with send, or raise send_hwm")]
+    #[error(
+        "no peer is there that has room: see whether one is connected, send again later, wait with send, or raise send_hwm"
+    )]
     Full,
     /// Every queue the message could go to has as many bytes as it may have, alone or together with the others; and the
     /// call was not to wait.
@@ -79,7 +81,8 @@ pub enum Refusal {
     OutOfTurn,
     /// No peer has the routing id that the message begins with.
     #[error(
-        "no peer has this routing id: see whether it is connected, or let mandatory(false) drop the message"
+        "no peer has the routing id that is the first part: see whether it is connected, or let mandatory(false) drop the \
+         message"
     )]
     Unroutable,
     /// The socket was closed before or during the call.

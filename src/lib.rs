@@ -96,6 +96,7 @@ mod socket;
 mod transport;
 mod zmtp;
 
+pub use bytes::Bytes;
 pub use context::{Context, ContextBuilder};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{

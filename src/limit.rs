@@ -1,5 +1,7 @@
 //! [`Limit`]: what a peer, or all of them together, can take of a socket, and [`LimitHits`]: how often that was too little.
 
+use std::fmt;
+
 use crate::zmtp::Violation;
 
 /// A limit of a socket on what its peers, strangers among them, can take of it.
@@ -78,8 +80,8 @@ impl Limit {
     }
 }
 
-/// How often each [`Limit`] of a socket was hit so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How often each [`Limit`] of a socket was hit so far. Debugging shows those that were.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitHits([u64; Limit::ALL.len()]);
 
 impl LimitHits {
@@ -98,6 +100,13 @@ impl LimitHits {
     }
 }
 
+impl fmt::Debug for LimitHits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hit = Limit::ALL.into_iter().map(|limit| (limit, self.of(limit))).filter(|(_, times)| *times > 0);
+        f.debug_map().entries(hit).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +120,13 @@ mod tests {
         let counted = Limit::ALL.map(|limit| hits.of(limit));
         assert_eq!(counted.to_vec(), (1..=Limit::ALL.len() as u64).collect::<Vec<_>>());
         assert_eq!(hits.total(), counted.iter().sum::<u64>());
+    }
+
+    #[test]
+    fn those_that_were_hit_are_shown_by_name() {
+        let mut hits = LimitHits::default();
+        assert_eq!(format!("{hits:?}"), "{}");
+        hits.add(Limit::Pongs);
+        assert_eq!(format!("{hits:?}"), "{Pongs: 1}");
     }
 }

@@ -132,7 +132,8 @@ pub struct Remote {
     /// Where the peer is, or was when it was last connected; none if it never was. For `ipc` it is the path or name that
     /// joins the two.
     pub address: Option<Endpoint>,
-    /// The type of its socket, once it has told.
+    /// The type of its socket, once the handshake is complete; what tells of a connection and not of a peer, as
+    /// [`HandshakeFailed`](Event::HandshakeFailed) does, has none.
     pub socket_type: Option<SocketType>,
     /// How it wants to be known, empty for no matter how. At a [`Router`](crate::Router) it is the id it *is* known by.
     pub routing_id: Bytes,
@@ -154,8 +155,8 @@ pub enum End {
     /// The socket did not want the peer.
     #[error("the peer was refused: {0}")]
     Refused(#[from] Rejection),
-    /// The socket ended it: it was closed, unbound or disconnected; or its type requires it, as when a REQ gives up what
-    /// it has asked.
+    /// The socket ended it: it was closed, unbound or disconnected; or it has to, as when a REQ gives up what it has asked,
+    /// or a publisher is built to [disconnect](crate::Overflow::Disconnect) who is too slow.
     #[error("the socket hung up")]
     HungUp,
 }
@@ -179,8 +180,8 @@ pub struct Dropped {
     /// For a peer whose queue was full, where the option [`overflow`](crate::Builder::overflow) has it dropped, or a
     /// REP had to.
     pub overflowed: u64,
-    /// For a routing id that nobody has, at a ROUTER that is not [`mandatory`](crate::Builder::mandatory); or a routing id
-    /// with nothing behind it, at any ROUTER.
+    /// For a routing id that nobody has, at a ROUTER that is not [`mandatory`](crate::Builder::mandatory); or the routing id
+    /// of a peer with nothing behind it, at any ROUTER.
     pub unroutable: u64,
     /// For a peer that was lost, of types that cannot send it to another one; or sent by an XSUB that has no peer.
     pub disconnected: u64,

@@ -38,6 +38,8 @@ pub(crate) use self::tcp::{Host, Tcp};
 /// up to 256 octets and belongs to one socket at a time. Who connects to a name that nobody is bound to waits, and does so
 /// again when the other has left.
 ///
+/// Interfaces have no names here: `tcp://eth0:5555`, which libzmq binds to the interface, is a host of that name.
+///
 /// Parsing is strict. What is allowed only for `bind` or only for `connect` is checked there; everything else that is
 /// wrong is refused here, by an [`EndpointError`] that names the fault.
 ///

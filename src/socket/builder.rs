@@ -250,7 +250,8 @@ impl<T: Sends> Builder<T> {
         self.with(|options| options.max_send_bytes = bytes)
     }
 
-    /// How long [`send`](Socket::send) waits for room: without end by default (`None`), zero for not at all.
+    /// How long [`send`](Socket::send) waits for room: without end by default (`None`), zero for not at all. The futures
+    /// of [`send_async`](Socket::send_async) wait without end.
     pub fn send_timeout(self, timeout: Option<Duration>) -> Self {
         self.with(|options| options.send_timeout = timeout)
     }
@@ -258,7 +259,11 @@ impl<T: Sends> Builder<T> {
     /// Whether only peers with a complete handshake are given messages, off by default.
     ///
     /// Without it a peer has its queue from [`connect`](Socket::connect) on, and takes its share of messages before it
-    /// can be reached; what it was given while another could have worked on it waits until it comes.
+    /// can be reached; what it was given while another could have worked on it waits until it comes. That is until it was
+    /// there for the first time: a peer that was, and is lost, is given nothing while another one is there.
+    ///
+    /// A [`Req`](super::Req) that is connected to several servers should have it on, or its first requests may go to one
+    /// that never answers.
     pub fn immediate(self, immediate: bool) -> Self {
         self.with(|options| options.immediate = immediate)
     }
@@ -293,7 +298,8 @@ impl<T: Receives> Builder<T> {
         self.with(|options| options.max_recv_bytes = bytes)
     }
 
-    /// How long [`recv`](Socket::recv) waits for a message: without end by default (`None`), zero for not at all.
+    /// How long [`recv`](Socket::recv) waits for a message: without end by default (`None`), zero for not at all. The
+    /// futures of [`recv_async`](Socket::recv_async) and [`iter`](Socket::iter) wait without end.
     pub fn recv_timeout(self, timeout: Option<Duration>) -> Self {
         self.with(|options| options.recv_timeout = timeout)
     }

@@ -151,8 +151,8 @@ impl<T: Kind> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the endpoint makes no sense, its name is not found, or the system does not let us listen there. The socket
-    /// is as usable as before.
+    /// When the endpoint makes no sense, its name is not found, the system does not let us listen there, or the socket is
+    /// closed. An open socket is as usable as before.
     pub fn bind<E>(&self, endpoint: E) -> Result<Endpoint, BindError>
     where
         E: TryInto<Endpoint>,
@@ -169,7 +169,8 @@ impl<T: Kind> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the endpoint makes no sense. A peer that cannot be reached is not an error: it is tried again.
+    /// When the endpoint makes no sense, the socket is closed, or its type has no place for another peer, as a
+    /// [`Pair`](super::Pair) that has one. A peer that cannot be reached is not an error: it is tried again.
     pub fn connect<E>(&self, endpoint: E) -> Result<(), ConnectError>
     where
         E: TryInto<Endpoint>,
@@ -291,7 +292,7 @@ impl<T: Sends> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When there is no room, or the socket is closed. The error gives the message back.
+    /// When there is no room, or for a reason of [`send`](Self::send). The error gives the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         self.core.try_send(&message).map_err(|reason| {
@@ -305,18 +306,18 @@ impl<T: Sends> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the time is over, or the socket is closed. The error gives the message back.
+    /// When the time is over, or for a reason of [`send`](Self::send). The error gives the message back.
     pub fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Result<(), SendError> {
         self.send_within(message.into(), Some(timeout))
     }
 
-    /// Sends a message, and waits while there is no room for it. Runs under any executor.
+    /// Sends a message, and waits while there is no room for it, however long that takes. Runs under any executor.
     ///
     /// Dropping the future before it is done drops its message, which has not been sent then.
     ///
     /// # Errors
     ///
-    /// When the socket is closed. The error gives the message back.
+    /// For the reasons of [`send`](Self::send), but for a timeout. The error gives the message back.
     pub fn send_async(
         &self,
         message: impl Into<Message>,
@@ -344,7 +345,8 @@ impl<T: Receives> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the time is over, or the socket is closed.
+    /// When the time is over, or the socket is closed; and with the reasons of the type of the socket:
+    /// [`OutOfTurn`](RecvError::OutOfTurn) and [`PeerLost`](RecvError::PeerLost).
     #[inline]
     pub fn recv(&self) -> Result<Message, RecvError> {
         self.recv_within(self.core.options.recv_timeout)
@@ -354,7 +356,7 @@ impl<T: Receives> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When there is none, or the socket is closed.
+    /// When there is none, or for a reason of [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Message, RecvError> {
         let mut result = Err(RecvError::Empty);
         self.core.try_recv(&mut result);
@@ -369,23 +371,24 @@ impl<T: Receives> Socket<T> {
     ///
     /// # Errors
     ///
-    /// When the time is over, or the socket is closed.
+    /// When the time is over, or for a reason of [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError> {
         self.recv_within(Some(timeout))
     }
 
-    /// Receives a message, and waits until there is one. Runs under any executor.
+    /// Receives a message, and waits until there is one, however long that takes. Runs under any executor.
     ///
     /// Dropping the future before it is done loses nothing.
     ///
     /// # Errors
     ///
-    /// When the socket is closed.
+    /// For the reasons of [`recv`](Self::recv), but for a timeout.
     pub fn recv_async(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + Unpin {
         Attended::new(&self.core, Receiving::new(&self.core))
     }
 
-    /// Receives one message after the other, blocking, until the socket is closed.
+    /// Receives one message after the other, blocking, until [`recv`](Self::recv) would fail for any reason but a timeout: the
+    /// socket is closed, it is not its turn, or the peer that a REQ has asked is lost.
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { socket: self }
     }
@@ -426,7 +429,8 @@ impl<T: Kind> fmt::Debug for Socket<T> {
 
 /// Receives one message after the other; made by [`Socket::iter`].
 ///
-/// A [`recv_timeout`](Builder::recv_timeout) does not end it: it waits on.
+/// A [`recv_timeout`](Builder::recv_timeout) does not end it: it waits on. What does end it, a call of
+/// [`recv`](Socket::recv) tells.
 #[derive(Debug)]
 pub struct Iter<'a, T: Receives> {
     socket: &'a Socket<T>,

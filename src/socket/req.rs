@@ -78,7 +78,8 @@ impl Socket<Req> {
     /// Asks, and blocks until there is an answer, for `timeout` at the longest, whatever the timeouts of the socket are.
     ///
     /// When this fails the request is given up, and the socket is ready for the next one: a late answer is not taken
-    /// for that of a later request.
+    /// for that of a later request. If the request was on its way, and answers cannot be told apart, for the socket does not
+    /// [`correlate`](Builder::correlate), its connection is ended for that, and made again within a moment.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ use crate::zmtp::{PeerInfo, SocketType};
 /// one for each connection, five bytes of which the first is zero. A second peer of the same id is turned away, unless
 /// the router is built with [`handover`](Builder::handover); it keeps what it has to send, and tries again.
 ///
-/// A message that is a routing id and nothing else is for nobody: it is dropped, and counted as
+/// A message that is the routing id of a peer and nothing else says nothing: it is dropped, and counted as
 /// [`unroutable`](crate::Dropped::unroutable).
 ///
 /// ```

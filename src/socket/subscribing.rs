@@ -24,7 +24,7 @@ impl<T: Subscribes> Builder<T> {
 
 impl<T: Subscribes> Socket<T> {
     /// Subscribes to a topic: to all messages whose first part begins with these bytes. The empty topic stands for all
-    /// messages.
+    /// messages. The socket keeps the topic, so that one that was borrowed for a while is to be copied: `topic.to_owned()`.
     ///
     /// All publishers are told, those connected now at once, and each later one, and each that comes back, before
     /// anything else. Does not block. Subscriptions are counted: what was subscribed to twice ends with the second

@@ -48,6 +48,7 @@ impl<V> Trie<V> {
             *value = Some(V::default());
             self.len += 1;
         }
+        self.places.pack_if_sparse();
         node
     }
 
@@ -86,6 +87,7 @@ impl<V> Trie<V> {
             *self = Self { len: self.len, ..Self::new() };
             self.places.get_mut(Places::<V>::ROOT).value = everything;
         }
+        self.places.pack_if_sparse();
         Some(value)
     }
 
@@ -224,7 +226,7 @@ impl<V> Trie<V> {
         let label = std::mem::take(&mut self.places.get_mut(at).label);
         let octets = self.labels.get(&label).to_vec();
         self.labels.release(label);
-        if self.labels.are_sparse() {
+        if self.labels.are_sparse(self.places.room()) {
             self.labels.compact(self.places.iter_mut().map(|place| &mut place.label));
         }
         octets
@@ -415,6 +417,26 @@ mod tests {
         assert!(nodes.into_iter().zip(0..).all(|(node, number)| trie.remove(node) == Some(number)));
         assert_eq!(trie.places.len(), 1);
         assert!(trie.places.capacity() <= SPARE);
+    }
+
+    /// However many stand side by side: those of one number do not leave behind what those of another cannot use.
+    #[test]
+    fn prefixes_that_come_and_go_leave_no_room_behind() {
+        let mut trie = Trie::new();
+        let stays = trie.insert(b"stays");
+        *trie.value_mut(stays) = 7;
+        for abreast in [5_u32, 193, 9, 129, 17, 65, 33] {
+            let name =
+                |number: u32| [&(number / abreast).to_be_bytes()[..], &[(number % abreast) as u8]].concat();
+            let nodes: Vec<Node> = (0..5000).map(|number| trie.insert(&name(number))).collect();
+            nodes.iter().zip(0..).for_each(|(node, number)| *trie.value_mut(*node) = number);
+            trie.check();
+            assert!((0..5000).all(|number| matches(&trie, &name(number)) == [number]));
+            assert!(nodes.into_iter().zip(0..).all(|(node, number)| trie.remove(node) == Some(number)));
+            trie.check();
+            assert!(trie.places.capacity() <= 4 * SPARE, "room for {} places", trie.places.capacity());
+        }
+        assert_eq!(matches(&trie, b"stays"), [7]);
     }
 
     #[test]

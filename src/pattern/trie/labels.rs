@@ -44,9 +44,11 @@ impl Labels {
         }
     }
 
-    /// Whether more octets are kept for nothing than for the labels there are.
-    pub(super) fn are_sparse(&self) -> bool {
-        self.waste > SPARE.max(self.octets.len() / 2)
+    /// Whether more octets are kept for nothing than for the labels there are, and so many that it is worth a look at all
+    /// places, of which there are as many as this. Prefixes come from strangers: a few long ones that come and go among many
+    /// short ones must not cost a look at all of these each time.
+    pub(super) fn are_sparse(&self, places: usize) -> bool {
+        self.waste > SPARE.max(self.octets.len() / 2).max(places * PER_PLACE)
     }
 
     /// Gives up what belongs to no label. These must be all.
@@ -92,6 +94,9 @@ fn unpack(octets: [u8; 6]) -> usize {
 /// How many octets may always be kept for nothing.
 const SPARE: usize = 4096;
 
+/// How many octets may be kept for nothing for each place, which takes some three times as many.
+const PER_PLACE: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +120,7 @@ mod tests {
         let full = labels.octets.len();
         for number in (0..1000).rev() {
             labels.release(kept[number].take().unwrap());
-            if labels.are_sparse() {
+            if labels.are_sparse(0) {
                 labels.compact(kept.iter_mut().flatten());
                 assert_eq!((labels.octets.len(), labels.waste), (labels.len(), 0));
             }
@@ -125,6 +130,19 @@ mod tests {
         }
         assert_eq!(labels.len(), 0);
         assert!(full > 4 * SPARE && labels.octets.len() <= 2 * SPARE);
+    }
+
+    #[test]
+    fn among_many_places_a_few_long_labels_may_come_and_go() {
+        let (mut labels, places) = (Labels::default(), 100_000);
+        let long = [7; 5000];
+        let mut times = 0;
+        while !labels.are_sparse(places) {
+            let label = labels.keep(&long);
+            labels.release(label);
+            times += 1;
+        }
+        assert_eq!(times, places * PER_PLACE / long.len() + 1);
     }
 
     #[test]

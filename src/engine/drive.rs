@@ -59,21 +59,23 @@ impl Shared {
         mut future: F,
         wait: impl Fn(&Arc<Parker>) -> bool,
     ) -> Result<F::Output, Unmet> {
-        let parker = Parker::current(&self.poll);
+        let parker = Parker::take(&self.poll);
         let waker = Waker::from(parker.clone());
         let mut context = Context::from_waker(&waker);
-        loop {
+        let result = loop {
             parker.reset();
             if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
-                return Ok(output);
+                break Ok(output);
             }
             if self.owner.is_another() {
-                return Err(Unmet::Forked);
+                break Err(Unmet::Forked);
             }
             if self.is_driven_here() || !wait(&parker) {
-                return Err(Unmet::TimedOut);
+                break Err(Unmet::TimedOut);
             }
-        }
+        };
+        parker.give_back();
+        result
     }
 
     /// Waits until the parker is woken, or the deadline has passed (false).
@@ -122,7 +124,7 @@ impl Shared {
     /// Whether the calling thread runs the reactor, so that somebody else's code which it has called cannot wait for
     /// anything here.
     pub(crate) fn is_driven_here(&self) -> bool {
-        DRIVEN.get() == std::ptr::from_ref(self).addr()
+        DRIVEN.get().contains(&std::ptr::from_ref(self).addr())
     }
 
     /// Whether somebody needs the reactor who will not drive it.
@@ -209,14 +211,18 @@ struct Driver<'a> {
     /// How it is left: [`Roster::leave`] or [`Roster::io_leave`].
     leave: Leave,
     /// What the thread drove before: a waker may wait for another reactor.
-    before: usize,
+    before: [usize; DEPTH],
 }
 
 type Leave = fn(&mut Roster<Box<Turn>, Parker>, Box<Turn>) -> Next<Parker>;
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, turn: Box<Turn>, leave: Leave) -> Self {
-        let before = DRIVEN.replace(Arc::as_ptr(shared).addr());
+        let before = DRIVEN.get();
+        let mut driven = before;
+        driven.rotate_right(1);
+        driven[0] = Arc::as_ptr(shared).addr();
+        DRIVEN.set(driven);
         Self { shared, turn: Some(turn), leave, before }
     }
 
@@ -245,9 +251,13 @@ fn is_past(deadline: Option<Instant>) -> bool {
 }
 
 thread_local! {
-    /// The reactor that the thread runs at present, by its address.
-    static DRIVEN: Cell<usize> = const { Cell::new(0) };
+    /// The reactors that the thread runs at present, by their addresses, the last first: a waker may wait for another one,
+    /// which calls a waker that waits for a third.
+    static DRIVEN: Cell<[usize; DEPTH]> = const { Cell::new([0; DEPTH]) };
 }
+
+/// How many reactors are known that a thread runs one within the other.
+const DEPTH: usize = 4;
 
 /// How often the I/O thread looks in while callers run the reactor. After the last of them has left, the second look at
 /// the latest finds that nobody came, so that nothing waits for longer than twice this.

@@ -26,23 +26,26 @@ const POLLING: u8 = 2;
 const WOKEN: u8 = 3;
 
 thread_local! {
-    /// The parker that this thread used last; as a rule it will do for the next wait, too.
+    /// The parker that this thread used last, and does not use at present; as a rule it will do for the next wait, too.
     static LAST: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
 }
 
 impl Parker {
-    /// A parker for the calling thread and the reactor behind `poll`.
-    pub(crate) fn current(poll: &Arc<Interrupter>) -> Arc<Self> {
-        let fresh = || {
+    /// A parker for the calling thread and the reactor behind `poll`, which nobody else has. Who waits in a waker, while
+    /// the thread waits already, has another one: what wakes the one must not be lost on the other.
+    pub(crate) fn take(poll: &Arc<Interrupter>) -> Arc<Self> {
+        // While a thread's locals are torn down, as when a socket is dropped there, a fresh one has to do.
+        let last = LAST.try_with(RefCell::take).ok().flatten();
+        last.filter(|parker| parker.poll.as_ptr() == Arc::as_ptr(poll)).unwrap_or_else(|| {
             let poll = Arc::downgrade(poll);
             Arc::new(Self { thread: thread::current(), poll, state: AtomicU8::new(RUNNING) })
-        };
-        // While a thread's locals are torn down, as when a socket is dropped there, a fresh one has to do.
-        LAST.try_with(|last| match &mut *last.borrow_mut() {
-            Some(parker) if parker.poll.as_ptr() == Arc::as_ptr(poll) => parker.clone(),
-            last => last.insert(fresh()).clone(),
         })
-        .unwrap_or_else(|_| fresh())
+    }
+
+    /// The thread waits no longer. The parker will do for its next wait, which forgets wake-ups that come late.
+    pub(crate) fn give_back(self: Arc<Self>) {
+        let before = LAST.try_with(|last| last.replace(Some(self)));
+        drop(before);
     }
 
     /// Forgets wake-ups that were meant for what the thread waited for before.

@@ -339,7 +339,8 @@ impl State {
 
     /// A peer that is not expected back is gone, but for what is left in its inbox.
     pub(super) fn remove(&mut self, id: Id, wakes: &mut Wakes) {
-        if self.pipes.peers.get(id).is_none_or(|peer| peer.dialled) {
+        // While it is connected what its wire has begun to write is not back: when it is, the peer is gone.
+        if self.pipes.peers.get(id).is_none_or(|peer| peer.dialled || peer.carrier.is_some()) {
             return;
         }
         let unsent = self.pipes.with_outbox(id, |outbox| outbox.take_back(None)).unwrap_or_default();

@@ -129,6 +129,49 @@ pub(crate) enum Word {
     Greet(Message),
 }
 
+/// What is to be said to a peer that has not been said yet.
+#[derive(Default)]
+pub(crate) struct Words {
+    queue: Vec<Word>,
+    /// Octets of memory that those take which have come up since the connection was made.
+    octets: usize,
+}
+
+impl Words {
+    /// Adds one of those that a connection begins with.
+    pub(crate) fn begin_with(&mut self, word: Word) {
+        self.queue.push(word);
+    }
+
+    /// Adds one that has come up. Tells how many octets such now take.
+    pub(crate) fn push(&mut self, word: Word) -> usize {
+        self.octets += word.weight();
+        self.queue.push(word);
+        self.octets
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Gives them all away.
+    pub(crate) fn move_to(&mut self, others: &mut Vec<Word>) {
+        self.octets = 0;
+        others.append(&mut self.queue);
+    }
+}
+
+impl Word {
+    /// Octets of memory that it takes.
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Subscribe(topic) | Self::Cancel(topic) => topic.len(),
+                Self::Greet(message) => message.outside(),
+            }
+    }
+}
+
 /// How a connection is ended from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -153,7 +196,7 @@ pub(crate) struct Peer {
     /// Where it came in; none if it was made by `connect`.
     pub(crate) listener: Option<Endpoint>,
     /// What is to be said on the present connection before anything else.
-    pub(crate) words: Vec<Word>,
+    pub(crate) words: Words,
     /// The present connection is being ended from our side: nothing more goes out on it, and what comes is discarded.
     pub(crate) severed: bool,
     /// Messages wholly written on the present connection.
@@ -197,6 +240,11 @@ pub(crate) struct Tally {
 }
 
 impl Peer {
+    /// Whether it can be told anything: it has a connection, which is not being ended.
+    pub(crate) fn listens(&self) -> bool {
+        self.carrier.is_some() && !self.severed
+    }
+
     pub(crate) fn new(outbox: Outbox, inbox: Inbox, dialled: bool) -> Self {
         Self {
             outbox,
@@ -205,7 +253,7 @@ impl Peer {
             source: None,
             dialled,
             listener: None,
-            words: Vec::new(),
+            words: Words::default(),
             severed: false,
             written: 0,
             dirty: false,

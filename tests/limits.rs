@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use common::raw::{self, MORE, frame, long_frame, property};
-use common::{PATIENCE, eventually, reached, trouble};
-use ferromq::{Context, End, Event, Limit, Pub, Publishes, Pull, Socket, Violation, XPub};
+use common::{PATIENCE, eventually, reached, resident, trouble};
+use ferromq::{Context, End, Event, Limit, Pub, Publishes, Pull, Socket, Violation, XPub, XSub};
 
 #[test]
 fn a_message_that_is_too_large_is_counted_and_told_before_its_connection_ends() {
@@ -108,4 +109,32 @@ fn a_handshake_that_is_too_slow_or_too_large_is_counted_and_told() {
     raw::Peer::connect(&at).write(&[raw::greeting(3, 1, "NULL"), large].concat());
     reached(&monitor, Limit::HandshakeSize);
     eventually("both are counted", || pull.stats().limits.total() == 2);
+}
+
+/// Each pair says nothing in the end, but takes memory until it is read.
+#[test]
+fn who_does_not_read_what_is_subscribed_to_is_disconnected() {
+    let context = Context::new().unwrap();
+    let sub = context.socket::<XSub>().send_hwm_bytes(1 << 20).send_buffer(10_000).build().unwrap();
+    let monitor = sub.monitor();
+    let at = sub.bind("tcp://127.0.0.1:0").unwrap();
+    let _stalled = raw::Peer::dial(&at, "XPUB");
+    sub.wait_connected(1, PATIENCE).unwrap();
+    let before = resident();
+    for _ in 0..10_000 {
+        sub.subscribe(vec![b'x'; 10_000]).unwrap();
+        sub.unsubscribe(vec![b'x'; 10_000]).unwrap();
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 32 << 20, "{} MiB", grown >> 20);
+    reached(&monitor, Limit::SendBytes);
+    assert!(matches!(trouble(&monitor), Event::Disconnected { why: End::HungUp, .. }));
+    assert_eq!(sub.stats().limits.total(), 1);
+
+    // What a connection begins with has no limit: it is what the user has asked for.
+    (0..200).for_each(|n| sub.subscribe(vec![n; 10_000]).unwrap());
+    let mut honest = raw::Peer::dial(&at, "XPUB");
+    let told: HashSet<u8> = (0..200).filter_map(|_| honest.frame().body.last().copied()).collect();
+    assert_eq!(told.len(), 200);
+    assert_eq!((sub.stats().limits.total(), sub.stats().peers), (1, 1));
 }

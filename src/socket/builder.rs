@@ -237,6 +237,9 @@ impl<T: Sends> Builder<T> {
     /// [`recv_hwm_bytes`](Self::recv_hwm_bytes). What is done at the mark is done here: `send` waits, or the message is
     /// dropped, as the type of the socket has it. A refusal says [`FullOfBytes`](crate::Refusal::FullOfBytes). With
     /// [`conflate`](Self::conflate) there is nothing to limit.
+    ///
+    /// Subscriptions that change, and that a publisher does not read, count by themselves, with their topics and 80 bytes for
+    /// each. Beyond this limit, or the publisher's share of [`max_send_bytes`](Self::max_send_bytes), it is disconnected.
     pub fn send_hwm_bytes(self, bytes: usize) -> Self {
         self.with(|options| options.send_hwm_bytes = bytes)
     }

@@ -11,7 +11,7 @@ use crate::limit::Limit;
 use crate::message::{Message, Space};
 use crate::monitor::{End, Event, Remote};
 use crate::options::Overflow;
-use crate::peer::{Carrier, Ending, Host, Rejection, Word};
+use crate::peer::{Carrier, Ending, Host, Rejection, Word, Words};
 use crate::pipe::{Flight, Ticket, Wakes, Written};
 use crate::shield::shielded;
 use crate::slots::Id;
@@ -37,7 +37,7 @@ impl Host for Core {
                 state.writable(id, wakes);
             }
             if let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) {
-                words.append(&mut peer.words);
+                peer.words.move_to(words);
                 if flight.is_done() {
                     peer.outbox.take(flight);
                 }
@@ -56,7 +56,7 @@ impl Host for Core {
     ) -> (usize, Wakes) {
         self.change(|state, wakes| {
             let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) else { return 0 };
-            words.append(&mut peer.words);
+            peer.words.move_to(words);
             let handed = state.pipes.with_outbox(id, |outbox| outbox.hand_over(room, messages));
             let (octets, opens) = handed.unwrap_or_default();
             let ran_dry = messages.is_empty() && !room.is_none();
@@ -274,7 +274,7 @@ impl State {
     fn detach(&mut self, id: Id) {
         let Some(peer) = self.pipes.peers.get_mut(id) else { return };
         peer.carrier = None;
-        peer.words = Vec::new();
+        peer.words = Words::default();
         peer.severed = false;
     }
 

@@ -232,8 +232,12 @@ impl Pipes {
     #[inline]
     pub(super) fn take_errands(&mut self) -> Option<Errands> {
         self.pace.end_call();
-        let some = self.errands.pump.is_some() || !self.errands.rest.is_empty();
-        some.then(|| std::mem::take(&mut self.errands))
+        self.has_errands().then(|| std::mem::take(&mut self.errands))
+    }
+
+    #[inline]
+    pub(super) fn has_errands(&self) -> bool {
+        self.errands.pump.is_some() || !self.errands.rest.is_empty()
     }
 
     /// Whether anything waits for [`Pipes::take_dirty`].
@@ -275,20 +279,29 @@ impl Pipes {
         self.deferring = deferring;
     }
 
-    /// Tells a peer something, if it has a connection. What it is told does not outlive that.
+    /// Tells a peer something, if it has a connection. What it is told does not outlive that. One that does not listen, so
+    /// that too much is left to be said, is not borne any longer: it is told what still holds when it is back.
     pub(super) fn say(&mut self, id: Id, word: Word) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if peer.carrier.is_none() || peer.severed {
-            return;
+        let most = self.share().min(self.send_mark.octets);
+        let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.listens()) else { return };
+        if peer.words.push(word) > most {
+            self.expel(id, Limit::SendBytes);
+        } else {
+            self.schedule(id, true);
         }
-        peer.words.push(word);
+    }
+
+    /// As [`Pipes::say`], for what each connection begins with, whatever that is.
+    pub(super) fn begin_with(&mut self, id: Id, word: Word) {
+        let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.listens()) else { return };
+        peer.words.begin_with(word);
         self.schedule(id, true);
     }
 
-    /// Says what each connection begins with.
+    /// Says what the socket was built to begin each connection with.
     pub(super) fn welcome(&mut self, id: Id) {
         if let Some(message) = self.welcome.clone() {
-            self.say(id, Word::Greet(message));
+            self.begin_with(id, Word::Greet(message));
         }
     }
 

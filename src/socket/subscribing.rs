@@ -86,7 +86,7 @@ impl Subscriber {
 
     /// Tells a publisher that is new, or back, of everything.
     pub(super) fn greet(&self, pipes: &mut Pipes, peer: Id) {
-        self.interests.topics().for_each(|topic| pipes.say(peer, Word::Subscribe(topic.into())));
+        self.interests.topics().for_each(|topic| pipes.begin_with(peer, Word::Subscribe(topic.into())));
     }
 
     pub(super) fn obey(&mut self, pipes: &mut Pipes, wish: Wish) {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Barrier;
 use std::thread;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use common::{DeadPort, PATIENCE, eventually, number_of, numbered, raw, within};
 use ferromq::{
-    Closed, ClosedEndpoint, Context, Dealer, Endpoint, Kind, Message, Pair, Pub, Pull, Push, Router, Sends,
-    Socket, SocketType, Stats, Sub,
+    Closed, ClosedEndpoint, Context, Dealer, Endpoint, Event, Heartbeat, Kind, Message, Pair, Pub, Pull,
+    Push, Router, Sends, Socket, SocketType, Stats, Sub,
 };
 
 const BRIEF: Duration = Duration::from_millis(50);
@@ -302,3 +303,49 @@ fn a_disconnect_that_races_a_close_loses_nothing() {
 }
 
 const ROUNDS: u32 = 100;
+
+/// A PUSH has a queue for a receiver that is closed with it, and that it has not reached: another one is sent what is in it.
+#[test]
+fn what_was_for_a_receiver_of_the_same_context_goes_to_others() {
+    // Whatever is said on the connection meanwhile.
+    for beat in [15_000, 200] {
+        within(PATIENCE, move || {
+            let (ours, theirs) = (Context::new().unwrap(), Context::new().unwrap());
+            let port = DeadPort::new();
+            let hour = Duration::from_secs(3600);
+            let beats = Heartbeat::new().interval(Duration::from_millis(beat));
+            let push = ours.socket::<Push>().reconnect_max(hour).reconnect_interval(hour).heartbeat(beats);
+            let push = push.build().unwrap();
+            let monitor = push.monitor();
+            push.connect(port.endpoint()).unwrap();
+            while !matches!(monitor.recv_timeout(PATIENCE).unwrap(), Event::Retrying { .. }) {}
+            let other = theirs.socket::<Pull>().build().unwrap();
+            push.connect(other.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+            push.wait_connected(1, PATIENCE).unwrap();
+            let own = ours.socket::<Pull>().build().unwrap();
+            own.bind(port.release()).unwrap();
+            (0..10).for_each(|number| push.send(numbered(0, number, 0)).unwrap());
+            let closed = ours.close(PATIENCE);
+            assert!(closed.unsent.is_empty());
+            let received: HashSet<(u32, u32)> =
+                (0..10).map(|_| number_of(&other.recv_timeout(PATIENCE).unwrap())).collect();
+            assert_eq!(received.len(), 10);
+        });
+    }
+}
+
+#[test]
+fn what_was_for_a_named_receiver_of_the_same_context_is_handed_back() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let dealer = ctx.socket::<Dealer>().recv_hwm(1).build().unwrap();
+        let at = dealer.bind("inproc://named").unwrap();
+        let router = ctx.socket::<Router>().build().unwrap();
+        router.connect_as(at, "d").unwrap();
+        (0..10).for_each(|_| router.send(["d", "job"]).unwrap());
+        let closed = ctx.close(PATIENCE);
+        assert_eq!(closed.unsent, vec![Message::from("job"); 9]);
+        let stats = router.stats();
+        assert_eq!((stats.returned, stats.dropped.total()), (9, 0), "{stats:?}");
+    });
+}

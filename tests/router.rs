@@ -529,3 +529,26 @@ fn what_a_lost_peer_has_sent_is_received_under_its_name() {
         drop(heir);
     });
 }
+
+/// Others are given nothing before they are there; who was given a name can always be sent to.
+#[test]
+fn who_was_given_a_name_keeps_its_queue_when_it_is_lost_also_of_an_immediate_router() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let router = routing(&ctx).immediate(true).send_buffer(10_000).build().unwrap();
+        router.connect_as(format!("tcp://{}", listener.local_addr().unwrap()), "d").unwrap();
+        router.send(["d", "early"]).unwrap();
+        let mut peer = raw::Peer::answer(&listener, "DEALER");
+        assert_eq!(peer.single(), b"early");
+        for _ in 0..50 {
+            router.send([&b"d"[..], &[7; 200_000]]).unwrap();
+        }
+        drop(peer);
+        eventually("it is lost", || router.stats().reconnects == 0 && router.stats().peers == 0);
+        let mut heir = raw::Peer::answer(&listener, "DEALER");
+        assert_eq!(heir.single(), [7; 200_000]);
+        let stats = router.stats();
+        assert_eq!((stats.dropped.total(), stats.requeued > 0), (0, true), "{stats:?}");
+    });
+}

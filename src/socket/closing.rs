@@ -193,11 +193,9 @@ impl Member for Core {
     }
 
     fn expect_none_of(&self, places: &Places) {
-        let mut wakes = Wakes::default();
-        let mut state = self.lock();
-        state.expect_none_of(places, &mut wakes);
-        drop(state);
-        wakes.wake();
+        self.change(|state, wakes| state.expect_none_of(places, wakes)).1.wake();
+        // What one of them has not got may have gone to another peer.
+        self.flush();
     }
 
     /// Waits until everything is written, then ends all connections and hands back what was not.

@@ -362,12 +362,18 @@ impl State {
         if let Some(peer) = self.pipes.peers.get_mut(id) {
             peer.tally.taken_back += count as u64;
         }
-        if self.phase == Phase::Ending && self.pattern.keeps(id) {
+        let keeps = self.pattern.keeps(id);
+        if self.phase == Phase::Ending && keeps {
             self.hand_back(id, unsent);
             return;
         }
         let bodies = unsent.clone();
         let kept = self.pattern.lost(&mut self.pipes, id, unsent, expected);
+        if self.phase == Phase::Closing && keeps && kept == 0 {
+            // It was for this peer alone, which is closed together with the socket.
+            self.hand_back(id, bodies);
+            return;
+        }
         let stats = &mut self.pipes.stats;
         stats.requeued += kept as u64;
         let dropped =

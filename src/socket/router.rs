@@ -228,9 +228,10 @@ impl Pattern for Routing {
     }
 
     /// Nobody else can have them; but a peer that keeps its name while it is away has them when it is back.
-    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, expected: bool) -> usize {
+    /// That is so also if others get nothing before they are there: who has been given a name can always be sent to.
+    fn lost(&mut self, pipes: &mut Pipes, peer: Id, unsent: Vec<Message>, _expected: bool) -> usize {
         let given = self.is_named(peer);
-        if given && expected {
+        if given && pipes.is_dialled(peer) {
             unsent.iter().for_each(|message| _ = pipes.push(peer, message));
             return unsent.len();
         }
@@ -244,8 +245,9 @@ impl Pattern for Routing {
         self.is_named(peer)
     }
 
+    /// It has its name for as long as it is there: what comes from it comes under that.
     fn leave(&mut self, peer: Id) {
-        self.forget(peer);
+        self.close_route(peer);
     }
 
     fn gone(&mut self, peer: Id) {

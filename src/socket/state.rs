@@ -244,6 +244,8 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
+        // Whoever takes the lock next would do them, perhaps where that must not be done: see `Core::release`.
+        debug_assert!(!self.0.pipes.has_errands() || std::thread::panicking(), "errands are left behind");
         if !self.0.gauges.is_empty() {
             self.0.show_gauges();
         }

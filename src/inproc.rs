@@ -9,9 +9,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::endpoint::{Endpoint, Inproc};
 use crate::engine::{Handle, Setup};
 use crate::lock::lock;
@@ -61,6 +63,8 @@ struct Dial {
     caller: Caller,
     /// The present connection.
     link: Option<Arc<Link>>,
+    /// It has just been hung up on, and is not to be connected again at once.
+    pauses: bool,
     /// The binding that has been told that the two types cannot talk to each other, as this end has.
     mismatch: Option<Key>,
 }
@@ -82,7 +86,8 @@ impl Hub {
     pub(crate) fn dial(&self, name: &Inproc, peer: Id, caller: Caller) -> Key {
         let names = &mut *lock(&self.0);
         let key = names.new_key();
-        names.dials.push(Dial { key, name: name.clone(), peer, caller, link: None, mismatch: None });
+        let name = name.clone();
+        names.dials.push(Dial { key, name, peer, caller, link: None, pauses: false, mismatch: None });
         key
     }
 
@@ -124,6 +129,18 @@ impl Hub {
         bound.iter().for_each(|caller| caller.setup.host.desert());
     }
 
+    /// Has a dial wait until then before it is connected again.
+    fn pause(self: &Arc<Self>, link: &Link, until: Instant) {
+        let (hub, key, name) = (Arc::downgrade(self), link.dial, link.name.clone());
+        if lock(&self.0).set_pause(key, true) {
+            link.ends[DIALLED].engine.run_at(until, move || {
+                let Some(hub) = hub.upgrade() else { return };
+                lock(&hub.0).set_pause(key, false);
+                hub.meet(&name);
+            });
+        }
+    }
+
     fn introduce(self: &Arc<Self>, name: &Inproc, refused: &[Key]) -> Option<Arc<Link>> {
         lock(&self.0).introduce(self, name, refused)
     }
@@ -155,7 +172,8 @@ impl Names {
         let waits = |dial: &&mut Dial| {
             let theirs = &dial.caller.setup.config;
             let legal = ours.socket_type.accepts(theirs.socket_type);
-            dial.name == *name && dial.link.is_none() && legal && !refused.contains(&dial.key)
+            let is_free = dial.link.is_none() && !dial.pauses && !refused.contains(&dial.key);
+            dial.name == *name && is_free && legal
         };
         let dial = self.dials.iter_mut().find(waits)?;
         let link = Arc::new(Link {
@@ -169,6 +187,12 @@ impl Names {
         });
         dial.link = Some(link.clone());
         Some(link)
+    }
+
+    /// False if there is no such dial any more.
+    fn set_pause(&mut self, key: Key, pauses: bool) -> bool {
+        let dial = self.dials.iter_mut().find(|dial| dial.key == key);
+        dial.map(|dial| dial.pauses = pauses).is_some()
     }
 
     /// A dial waits again, unless that would be in vain: then it is returned.
@@ -219,6 +243,8 @@ struct Link {
 struct State {
     /// The peers that the two ends are to each other, while they are connected.
     peers: Option<[Id; 2]>,
+    /// When that began.
+    joined: Option<Instant>,
     over: bool,
     /// Messages on their way; empty but for a moment, and kept for its memory.
     transit: Vec<Message>,
@@ -253,6 +279,7 @@ impl Link {
             Ok((dialled, woken)) => {
                 wakes.append(woken);
                 state.peers = Some([bound, dialled]);
+                state.joined = Some(clock::now());
             }
             Err(rejection) => {
                 wakes.append(binder.lose(bound, &mut Flight::default()));
@@ -297,6 +324,17 @@ impl Link {
         }
         drop(state);
         wakes.wake();
+    }
+
+    /// One of the ends does not want the other any longer. What it did not like may well be there again at once, so that
+    /// the two do not meet more often than once in the time after which one tries again on other transports.
+    fn hang_up(&self, end: usize) {
+        let interval = self.ends[DIALLED].setup.options.reconnect_interval;
+        let until = lock(&self.state).joined.and_then(|joined| joined.checked_add(interval));
+        if let Some(until) = until.filter(|until| *until > clock::now()) {
+            self.hub.pause(self, until);
+        }
+        self.end(end);
     }
 
     /// The connection is over, for one of the ends hung up: each has back what the other has not taken. Whoever waits for
@@ -360,7 +398,7 @@ impl Carrier for Side {
         // Whoever calls this may be in the middle of moving messages, and hold the lock.
         let link = self.link.clone();
         let end = self.end;
-        self.link.ends[end].engine.run(move || link.end(end));
+        self.link.ends[end].engine.run(move || link.hang_up(end));
     }
 
     fn address(&self) -> Endpoint {

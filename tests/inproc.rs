@@ -5,12 +5,12 @@ mod common;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, eventually, within};
 use ferromq::{
-    BindError, Context, Dealer, End, Event, Message, Overflow, Pair, Pub, Pull, Push, RecvError, Rep, Req,
-    Router, Sub, Violation, XPub, XSub,
+    BindError, Context, Dealer, End, Event, Limit, Message, Overflow, Pair, Pub, Pull, Push, RecvError, Rep,
+    Req, Router, Sub, Violation, XPub, XSub,
 };
 
 fn numbered(number: u32) -> Message {
@@ -528,4 +528,33 @@ fn the_marks_add_up_also_when_the_receiver_has_stopped_in_the_middle_of_what_had
         assert_eq!(5 - taken + more, 20, "{taken} were taken");
         (taken..5 + more).for_each(|n| assert_eq!(pull.try_recv().unwrap(), n.to_string()));
     }
+}
+
+/// One end hangs up on the other each time, which is there again at once.
+#[test]
+fn who_is_not_wanted_does_not_keep_a_processor_busy() {
+    let ctx = Context::new().unwrap();
+    let publisher = ctx.socket::<Pub>().max_subscriptions(1).build().unwrap();
+    let sub = ctx.socket::<Sub>().subscribe("a").subscribe("b").build().unwrap();
+    publisher.bind("inproc://narrow").unwrap();
+    sub.connect("inproc://narrow").unwrap();
+
+    let router = ctx.socket::<Router>().handover(true).build().unwrap();
+    let rivals = [(); 2].map(|()| ctx.socket::<Dealer>().routing_id("x").build().unwrap());
+    router.bind("inproc://one").unwrap();
+    rivals.iter().for_each(|rival| rival.connect("inproc://one").unwrap());
+
+    let start = Instant::now();
+    let refused = || publisher.stats().limits.of(Limit::Subscriptions);
+    let displaced = || rivals.iter().map(|rival| rival.stats().reconnects).sum::<u64>();
+    eventually("each is tried again", || refused() > 2 && displaced() > 2);
+    // By default one tries again ten times a second.
+    let most = 12 * (start.elapsed().as_millis() as u64 / 100 + 1);
+    assert!(
+        refused() < most && displaced() < 2 * most,
+        "{} and {} in {:?}",
+        refused(),
+        displaced(),
+        start.elapsed()
+    );
 }

@@ -161,6 +161,11 @@ impl Handle {
         self.0.command(Command::Run(Box::new(order)));
     }
 
+    /// As [`Handle::run`], at some later instant.
+    pub(crate) fn run_at(&self, when: Instant, order: impl FnOnce() + Send + 'static) {
+        self.0.command(Command::RunAt(when, Box::new(order)));
+    }
+
     /// The socket has begun to leave messages in its batches that it will perhaps not write itself.
     pub(crate) fn watch(&self, host: Arc<dyn Host>) {
         self.0.watch(host);
@@ -272,6 +277,8 @@ pub(crate) enum Command {
     Broken(Id, io::Error),
     /// Something is to be done that could not be done where it was found.
     Run(Box<dyn FnOnce() + Send>),
+    /// Something is to be done later.
+    RunAt(Instant, Box<dyn FnOnce() + Send>),
     Linger(Arc<dyn Host>, Option<Instant>, Lingering),
     /// A lingerer may have nothing left to send.
     Recheck(Id),

@@ -52,6 +52,10 @@ impl Turn {
             Command::HangUp(link) => self.end(link, &End::HungUp, now),
             Command::Broken(link, error) => self.enlist(link, |link| link.break_off(error)),
             Command::Run(order) => order(),
+            Command::RunAt(when, order) => {
+                let id = self.entries.insert(Entry::Order(order));
+                self.timers.set(id, Some(when));
+            }
             Command::Linger(host, until, lingering) => self.linger(shared, (host, until, lingering), now),
             Command::Recheck(lingerer) => self.recheck(lingerer, now),
             Command::CutLingering => self.cut_lingering(now),

@@ -50,6 +50,8 @@ pub(super) enum Entry {
     Dialer(Box<Dialer>),
     Link(Box<Link>),
     Lingerer(Box<Lingerer>),
+    /// What is to be done when its time has come.
+    Order(Box<dyn FnOnce() + Send>),
 }
 
 impl Entry {
@@ -59,7 +61,7 @@ impl Entry {
             Self::Link(link) => link.note(news) && !std::mem::replace(&mut link.listed, true),
             Self::Accepting(accepting) => !std::mem::replace(&mut accepting.listed, true),
             Self::Dialer(_) => true,
-            Self::Lingerer(_) => false,
+            Self::Lingerer(_) | Self::Order(_) => false,
         }
     }
 }
@@ -159,7 +161,7 @@ impl Turn {
                 Some(Entry::Link(_)) => self.read(id, now),
                 Some(Entry::Accepting(_)) => self.accept(shared, id, now),
                 Some(Entry::Dialer(_)) => self.progress(shared, id, now),
-                Some(Entry::Lingerer(_)) | None => {}
+                Some(Entry::Lingerer(_) | Entry::Order(_)) | None => {}
             }
         }
     }
@@ -238,6 +240,11 @@ impl Turn {
                 },
                 Some(Entry::Accepting(_)) => self.accept(shared, id, now),
                 Some(Entry::Lingerer(_)) => self.recheck(id, now),
+                Some(Entry::Order(_)) => {
+                    if let Some(Entry::Order(order)) = self.take(id) {
+                        order();
+                    }
+                }
                 None => {}
             }
         }

@@ -530,3 +530,22 @@ fn a_router_answers_a_req_by_hand() {
         assert_eq!(recv(&req), "?");
     });
 }
+
+/// What it was to be given up for was not asked: who waits for the answer still has to know.
+#[test]
+fn who_waits_for_an_answer_that_is_given_up_in_vain_is_told() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let req = ctx.socket::<Req>().relaxed(true).linger(Duration::ZERO).build().unwrap();
+        let _peer = raw::Peer::dial(req.bind("tcp://127.0.0.1:0").unwrap(), "REP");
+        req.wait_connected(1, PATIENCE).unwrap();
+        req.send("one").unwrap();
+        thread::scope(|scope| {
+            let waiting = blocked(scope, || req.recv());
+            // The only one who could be asked is hung up on, for it might answer the first.
+            let refused = req.try_send("two").unwrap_err();
+            assert!(refused.reason().is_full(), "{refused}");
+            assert_eq!(waiting.join().unwrap(), Err(RecvError::OutOfTurn));
+        });
+    });
+}

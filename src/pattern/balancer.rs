@@ -7,6 +7,7 @@ use super::rotation::Rotation;
 use crate::error::Refusal;
 use crate::message::Message;
 use crate::options::Mark;
+use crate::shield::shielded;
 use crate::slots::Id;
 
 /// Spreads messages over the peers that have room, strictly in turn.
@@ -122,6 +123,7 @@ impl Balancer {
             let Some(message) = self.returned.pop_front() else { break };
             self.octets -= message.weight();
             self.push(pipes, peer, &message);
+            shielded(|| drop(message));
         }
     }
 

@@ -76,7 +76,8 @@ impl Core {
         if result.is_err_and(Refusal::is_full) {
             full(&mut state.senders);
         }
-        let turn = state.end_turn(result.is_ok());
+        // A relaxed REQ gives up what it has asked also when there is no room for what it is to ask instead.
+        let turn = state.end_turn(result.is_ok() || result.is_err_and(Refusal::is_full));
         let dirty = state.pipes.is_dirty();
         let pumped = self.release(state);
         if dirty || !pumped {

@@ -13,6 +13,7 @@ use crate::message::Message;
 use crate::options::Options;
 use crate::pattern::{Pipes as _, Rotation};
 use crate::random;
+use crate::shield::shielded;
 use crate::slots::Id;
 use crate::zmtp::SocketType;
 
@@ -296,7 +297,10 @@ impl Pattern for Requesting {
         self.lost.retain(|lost| *lost != peer);
         self.rotation.join(peer);
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Homeless(request) => self.place(pipes, request),
+            State::Homeless(request) => {
+                self.place(pipes, request.clone());
+                shielded(|| drop(request));
+            }
             other => self.state = other,
         }
     }

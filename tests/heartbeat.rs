@@ -372,3 +372,29 @@ fn with_a_user_timeout_a_peer_that_reads_nothing_is_given_up_by_the_system() {
         assert!(!matches!(why, End::Violation(_)), "{why:?}");
     });
 }
+
+/// It says what it has promised to say, but nobody reads it.
+#[test]
+fn who_keeps_a_promise_while_we_do_not_read_is_not_given_up() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let pull = ctx.socket::<Pull>().max_recv_bytes(20_000).build().unwrap();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        let (mut other, mut peer) = (Peer::dial(&at, "PUSH"), Peer::dial(&at, "PUSH"));
+        pull.wait_connected(2, PATIENCE).unwrap();
+        other.send(&[&[7; 30_000]]);
+        eventually("there is more than is taken", || pull.stats().waiting == 1);
+        // Within half a second, until told otherwise, and the message is what it is held up for.
+        let alive = raw::command("PING", b"\0\x05alive");
+        peer.write(&[raw::message(&[b"one"]), alive.clone()].concat());
+        eventually("its message is there", || pull.stats().waiting == 2);
+        let start = Instant::now();
+        while start.elapsed() < 3 * TIMEOUT {
+            peer.write(&alive);
+            thread::sleep(INTERVAL);
+        }
+        assert_eq!(pull.stats().peers, 2);
+        assert_eq!(pull.recv().unwrap().byte_len() + pull.recv().unwrap().byte_len(), 30_003);
+        peer.expect_pong(b"alive");
+    });
+}

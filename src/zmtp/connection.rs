@@ -180,6 +180,10 @@ impl Connection {
         spoken: Spoken,
         paused: bool,
     ) -> Result<(), Violation> {
+        if paused {
+            // Whatever the peer has promised: what it says meanwhile nobody reads.
+            self.timers.cancel(Timer::Silence);
+        }
         self.timers.check(now)?;
         let Some(pulse) = &mut self.pulse else { return Ok(()) };
         let stuck = spoken.stuck || !self.output.is_empty();
@@ -191,6 +195,7 @@ impl Connection {
 
     /// The peer is read from again, after a while in which it was not.
     pub(crate) fn resumed(&mut self, now: Instant) {
+        self.timers.cancel(Timer::Silence);
         if let Some(pulse) = &mut self.pulse {
             pulse.resumed(now);
         }

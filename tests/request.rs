@@ -4,12 +4,16 @@ mod common;
 
 use std::net::TcpListener;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
 use common::{DeadPort, PATIENCE, blocked, eventually, link, poll_once, raw, within};
 use ferromq::{
-    Builder, Context, Endpoint, Message, RecvError, Refusal, Rep, Req, RequestError, Router, Socket,
+    Builder, Context, Endpoint, Interest, Message, Poller, RecvError, Refusal, Rep, Req, RequestError,
+    Router, Socket,
 };
 use futures_executor::block_on;
 
@@ -548,4 +552,31 @@ fn who_waits_for_an_answer_that_is_given_up_in_vain_is_told() {
             assert_eq!(waiting.join().unwrap(), Err(RecvError::OutOfTurn));
         });
     });
+}
+
+/// One that has nobody to ask refuses, and nothing has changed by that: a task that sends and watches sleeps.
+#[test]
+fn a_refused_request_wakes_nobody() {
+    let ctx = Context::new().unwrap();
+    let req = ctx.socket::<Req>().build().unwrap();
+    let mut poller = Poller::new();
+    poller.add(&req, 0, Interest::READABLE).unwrap();
+    let mut events = Vec::new();
+    let (mut asking, mut watching) = (pin!(req.send_async("x")), pin!(poller.wait_async(&mut events)));
+    let calls = Arc::new(Calls::default());
+    let waker = calls.clone().into();
+    let mut task = std::task::Context::from_waker(&waker);
+    assert!(watching.as_mut().poll(&mut task).is_pending());
+    assert!(asking.as_mut().poll(&mut task).is_pending());
+    assert_eq!(calls.0.load(SeqCst), 0);
+}
+
+/// Counts how often it is called.
+#[derive(Default)]
+struct Calls(AtomicUsize);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
 }

@@ -76,8 +76,8 @@ impl Core {
         if result.is_err_and(Refusal::is_full) {
             full(&mut state.senders);
         }
-        // A relaxed REQ gives up what it has asked also when there is no room for what it is to ask instead.
-        let turn = state.end_turn(result.is_ok() || result.is_err_and(Refusal::is_full));
+        let done = result.is_ok() || state.pattern.has_moved_on();
+        let turn = state.end_turn(done);
         let dirty = state.pipes.is_dirty();
         let pumped = self.release(state);
         if dirty || !pumped {

@@ -73,6 +73,11 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Whether a message that was just refused has ended a turn all the same.
+    fn has_moved_on(&mut self) -> bool {
+        false
+    }
+
     /// `connect` has made a peer, which has no connection yet, and perhaps given it a name.
     fn claim(&mut self, _peer: Id, _name: Option<Bytes>) -> Result<(), ConnectError> {
         Ok(())

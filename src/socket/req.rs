@@ -114,6 +114,7 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         next: random::seed() as u32,
         correlate: options.correlate,
         relaxed: options.relaxed,
+        moved_on: false,
     })
 }
 
@@ -127,6 +128,8 @@ struct Requesting {
     next: u32,
     correlate: bool,
     relaxed: bool,
+    /// What was asked was given up for something that was then refused.
+    moved_on: bool,
 }
 
 /// ```text
@@ -227,10 +230,12 @@ impl Pattern for Requesting {
             return Err(Refusal::OutOfTurn);
         }
         // What was asked before is given up only for something: whom it was asked may make room by that.
-        if matches!(self.state, State::Asked { .. }) {
+        let asked = matches!(self.state, State::Asked { .. });
+        if asked {
             self.give_up(pipes);
         }
         if self.rotation.is_empty() && self.lost.is_empty() {
+            self.moved_on = asked;
             return Err(pipes.refusal(None));
         }
         self.give_up(pipes);
@@ -262,6 +267,10 @@ impl Pattern for Requesting {
 
     fn takes_turns(&self) -> bool {
         true
+    }
+
+    fn has_moved_on(&mut self) -> bool {
+        std::mem::take(&mut self.moved_on)
     }
 
     /// Only the peer that was asked has anything to say, and only one thing.

@@ -150,6 +150,33 @@ fn strangers_in_their_handshake_do_not_count_for_more_than_who_speaks() {
     });
 }
 
+/// A stranger elsewhere who says nothing does not win an address more places than it has.
+#[test]
+fn who_gives_way_does_not_give_it_to_an_address_that_has_its_share() {
+    within(PATIENCE, || {
+        let context = Context::new().unwrap();
+        let pull = context.socket::<Pull>().max_connections_per_address(1).max_handshakes(1);
+        let pull = pull.build().unwrap();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        let from_elsewhere = at.to_string().replace("tcp://", "tcp://127.0.0.2:0;");
+        let soon = Duration::from_millis(20);
+        let pushes = [(); 2].map(|()| {
+            let push = context.socket::<Push>().reconnect_interval(soon).reconnect_max(soon);
+            push.build().unwrap()
+        });
+        pushes[0].connect(from_elsewhere.as_str()).unwrap();
+        pull.wait_connected(1, PATIENCE).unwrap();
+        let silent = Peer::connect(&at);
+        let began = Instant::now();
+        pushes[1].connect(from_elsewhere.as_str()).unwrap();
+        eventually("its time is over", || began.elapsed() > FAIR + FAIR / 2);
+        let before = hits(&pull, Limit::ConnectionsPerAddress);
+        eventually("they come again", || hits(&pull, Limit::ConnectionsPerAddress) > before + 3);
+        assert_eq!((pull.stats().peers, hits(&pull, Limit::Handshakes)), (1, 0));
+        assert!(is_let_in(silent.0), "nobody had a right to its place");
+    });
+}
+
 /// As many as come: each silent stranger that is thrown out is followed by another.
 #[test]
 fn strangers_who_keep_coming_keep_nobody_out() {

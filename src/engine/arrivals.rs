@@ -61,13 +61,14 @@ impl Arrivals {
         }
     }
 
-    /// The limit that one more connection from this address would break.
+    /// The limit that one more connection from this address would break. That of the address comes first: it holds also if
+    /// another connection is to give way.
     pub(crate) fn refuses(&self, address: Option<IpAddr>) -> Option<Limit> {
         let from_there = address.and_then(|address| self.places.get(&Place::of(address)));
-        if self.links.len() >= self.max {
-            Some(Limit::Connections)
-        } else if from_there.is_some_and(|&count| count >= self.max_per_address) {
+        if from_there.is_some_and(|&count| count >= self.max_per_address) {
             Some(Limit::ConnectionsPerAddress)
+        } else if self.links.len() >= self.max {
+            Some(Limit::Connections)
         } else {
             None
         }

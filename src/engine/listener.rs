@@ -136,7 +136,10 @@ impl Accepting {
             self.shortage = Shortage::Easing;
         }
         let refused = self.arrivals.refuses(address.socket_addr().map(|addr| addr.ip()));
-        let full = self.arrivals.is_full_of_handshakes() || refused == Some(Limit::Connections);
+        let full = match refused {
+            None => self.arrivals.is_full_of_handshakes(),
+            Some(limit) => limit == Limit::Connections,
+        };
         let displaced = self.overdue(now).filter(|_| full);
         let Some(limit) = refused.filter(|_| displaced.is_none()) else {
             return Accepted::Connection(stream, address, displaced);

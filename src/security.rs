@@ -19,7 +19,8 @@
 //!   other to go first.
 //! - A file of `ipc` has the permissions that the `umask` of the process leaves it; the one that is chosen for `ipc://*`
 //!   is in a new directory of mode `0700`. Abstract names (`ipc://@name`) have no permissions: every user of the machine,
-//!   or of its network namespace, can connect.
+//!   or of its network namespace, can connect. And every user who can look up the directory of a path, also one that only
+//!   others can enter, can have binding to it take 5 s longer.
 //! - Sizes, times and directions of messages are visible on the wire, and would be if they were encrypted.
 //!
 //! So let strangers reach a socket only if they may read what it sends and send what it reads. A socket that only this

@@ -448,3 +448,41 @@ fn a_path_has_as_many_octets_as_an_address_has_room_for() {
         assert_eq!(push.connect(&longer), Err(ConnectError::Endpoint(EndpointError::PathTooLong)));
     });
 }
+
+/// The claim that keeps two of ours apart is a name that any user of the machine can take.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_else_can_keep_us_from_binding() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::fs::MetadataExt;
+    let dir = Dir::new();
+    let found = fs::metadata(dir.path("")).unwrap();
+    let name = format!("ferromq-{:x}-{:x}", found.dev(), found.ino());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    let _taken = UnixListener::bind_addr(&address).unwrap();
+    let ctx = Context::new().unwrap();
+    let pull = ctx.socket::<Pull>().build().unwrap();
+    pull.bind(format!("ipc://{}", dir.path("late").display())).unwrap();
+}
+
+/// Where only a relative path is short enough. Run alone, for the current directory is that of the whole process.
+#[test]
+fn what_was_left_behind_in_a_deep_directory_gives_way() {
+    let dir = Dir::new();
+    if std::env::var_os(DEEP).is_none() {
+        let deep = dir.path(&"d".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let name = "what_was_left_behind_in_a_deep_directory_gives_way";
+        let outcome = alone.args(["--exact", name]).current_dir(deep).env(DEEP, "").output().unwrap();
+        assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stdout));
+        return;
+    }
+    drop(UnixListener::bind("stale").unwrap());
+    let ctx = Context::new().unwrap();
+    let pull = ctx.socket::<Pull>().build().unwrap();
+    pull.bind("ipc://stale").unwrap();
+}
+
+/// Says that the test runs by itself.
+const DEEP: &str = "FERROMQ_TEST_DEEP";

@@ -42,7 +42,7 @@ impl SocketFile {
         let _claim = Claim::on_directory_of(&path)?;
         match socket.bind(addr) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                match remove_stale(&path) {
+                match remove_stale(&path, addr) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {} // its listener has removed it
                     removed => removed?,
                 }
@@ -77,10 +77,10 @@ impl Drop for SocketFile {
 ///
 /// Programs that are not of ours make no [`Claim`]: one of theirs that has bound and does not listen yet is given some
 /// time.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let found = find_stale(path)?;
+fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
+    let found = find_stale(path, addr)?;
     thread::sleep(GRACE);
-    if find_stale(path)? != found {
+    if find_stale(path, addr)? != found {
         return Err(in_use());
     }
     fs::remove_file(path)
@@ -89,7 +89,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// Keeps others from binding in a directory at the same time. It ends with its process, however that ends.
 ///
 /// On Linux it is an abstract name, made of the directory's inode; there may be none in a sandbox, and those of two network
-/// namespaces do not know of each other. Elsewhere it is a lock on the directory.
+/// namespaces do not know of each other. Anybody on the machine can have it, so that after some time it does without.
+/// Elsewhere it is a lock on the directory.
 struct Claim {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     _name: Option<Socket>,
@@ -108,12 +109,13 @@ impl Claim {
         loop {
             match socket.bind(&addr) {
                 Ok(()) => return Ok(Self { _name: Some(socket) }),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    log::debug!("binding to {} with no claim on its directory: {error}", path.display());
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock::now() < until => {
+                    thread::sleep(PAUSE);
+                }
+                Err(error) => {
+                    log::warn!("binding to {} with no claim on its directory: {error}", path.display());
                     return Ok(Self { _name: None });
                 }
-                Err(error) if clock::now() > until => return Err(error),
-                Err(_) => thread::sleep(PAUSE),
             }
         }
     }
@@ -137,16 +139,17 @@ impl Claim {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const EXCLUSIVE: i32 = 0x20;
 
-/// Looks for a socket that nobody listens on. It is known by its inode and, since the number of an inode is given again,
+/// Looks for a socket that nobody listens on, at the address of the path, which is relative where an absolute one would be too
+/// long. It is known by its inode and, since the number of an inode is given again,
 /// by its time.
-fn find_stale(path: &Path) -> io::Result<(Inode, SystemTime)> {
+fn find_stale(path: &Path, addr: &SockAddr) -> io::Result<(Inode, SystemTime)> {
     let found = fs::symlink_metadata(path)?;
     if !found.file_type().is_socket() {
         return Err(in_use());
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     probe.set_nonblocking(true)?; // a listener with a full backlog shall not keep us waiting
-    match probe.connect(&SockAddr::unix(path)?) {
+    match probe.connect(addr) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Ok((inode(&found), found.modified()?))
         }

@@ -131,6 +131,8 @@ impl<'a> Proxy<'a> {
             match engine.block_on(&mut running, None) {
                 Ok(Step::Ended(result)) => return result,
                 Err(Unmet::Forked) => return Err(FORKED),
+                // In a waker nothing can be waited for.
+                Err(unmet) if engine.is_driven_here() => return Err(ProxyError::Receive(unmet.into())),
                 // There is more to do; but others live on this reactor, too, and so do the sockets themselves.
                 Ok(Step::Busy) | Err(Unmet::TimedOut) => {
                     let _never = engine.block_on(std::future::pending::<()>(), Some(clock::now()));

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{PATIENCE, blocked, eventually, raw, within};
-use ferromq::{Context, Pull, Push, RecvError, Socket};
+use ferromq::{Context, Proxy, ProxyError, Pull, Push, RecvError, Socket};
 
 /// Calls a function when it is called.
 struct Caller<F>(F);
@@ -133,5 +133,19 @@ fn who_runs_two_reactors_one_within_the_other_waits_for_neither_in_vain() {
         to_a.send(&[b"a"]);
         told.recv().unwrap();
         eventually("the inner waker is through", || inner_done.load(SeqCst));
+    });
+}
+
+#[test]
+fn a_proxy_that_is_run_in_a_waker_ends_at_once() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (pull, mut peer) = fed(&ctx);
+        let (front, back) = (ctx.socket::<Pull>().build().unwrap(), ctx.socket::<Push>().build().unwrap());
+        let (tell, told) = mpsc::channel();
+        let waker = caller(move || tell.send(Proxy::one_way(&front, &back).run().unwrap_err()).unwrap());
+        let _receiving = wait(&pull, &waker);
+        peer.send(&[b"now"]);
+        assert_eq!(told.recv().unwrap(), ProxyError::Receive(RecvError::TimedOut));
     });
 }

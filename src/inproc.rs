@@ -99,7 +99,7 @@ impl Hub {
             if let Err(rejection) = link.join() {
                 log::warn!("inproc://{name}: {rejection}");
                 refused.push(link.dial);
-                self.release(link.dial);
+                self.release(&link);
             }
         }
         let mismatches = lock(&self.0).mismatches(name);
@@ -129,10 +129,11 @@ impl Hub {
         bound.iter().for_each(|caller| caller.setup.host.desert());
     }
 
-    /// Has a dial wait until then before it is connected again.
-    fn pause(self: &Arc<Self>, link: &Link, until: Instant) {
+    /// Has a dial wait until then before it is connected again; for ever if there is no such time.
+    fn pause(self: &Arc<Self>, link: &Link, until: Option<Instant>) {
         let (hub, key, name) = (Arc::downgrade(self), link.dial, link.name.clone());
-        if lock(&self.0).set_pause(key, true) {
+        let is_there = lock(&self.0).set_pause(key, true);
+        if let Some(until) = until.filter(|_| is_there) {
             link.ends[DIALLED].engine.run_at(until, move || {
                 let Some(hub) = hub.upgrade() else { return };
                 lock(&hub.0).set_pause(key, false);
@@ -146,8 +147,8 @@ impl Hub {
     }
 
     /// The link of a dial is over.
-    fn release(&self, key: Key) {
-        let abandoned = lock(&self.0).release(key);
+    fn release(&self, link: &Link) {
+        let abandoned = lock(&self.0).release(link);
         abandoned.iter().for_each(Dial::abandon);
     }
 }
@@ -196,8 +197,9 @@ impl Names {
     }
 
     /// A dial waits again, unless that would be in vain: then it is returned.
-    fn release(&mut self, key: Key) -> Option<Dial> {
-        let place = self.dials.iter().position(|dial| dial.key == key)?;
+    fn release(&mut self, link: &Link) -> Option<Dial> {
+        let has_it = |dial: &Dial| dial.link.as_deref().is_some_and(|own| std::ptr::eq(own, link));
+        let place = self.dials.iter().position(has_it)?;
         self.dials[place].link = None;
         self.closed.then(|| self.dials.remove(place))
     }
@@ -330,9 +332,11 @@ impl Link {
     /// the two do not meet more often than once in the time after which one tries again on other transports.
     fn hang_up(&self, end: usize) {
         let interval = self.ends[DIALLED].setup.options.reconnect_interval;
-        let until = lock(&self.state).joined.and_then(|joined| joined.checked_add(interval));
-        if let Some(until) = until.filter(|until| *until > clock::now()) {
-            self.hub.pause(self, until);
+        let joined = lock(&self.state).joined;
+        if let Some(until) = joined.map(|joined| joined.checked_add(interval)) {
+            if until.is_none_or(|until| until > clock::now()) {
+                self.hub.pause(self, until);
+            }
         }
         self.end(end);
     }
@@ -352,7 +356,7 @@ impl Link {
         }
         drop(state);
         wakes.wake();
-        self.hub.release(self.dial);
+        self.hub.release(self);
         self.hub.meet(&self.name);
     }
 

@@ -558,3 +558,20 @@ fn who_is_not_wanted_does_not_keep_a_processor_busy() {
         start.elapsed()
     );
 }
+
+#[test]
+fn who_is_not_to_be_tried_again_is_not() {
+    let ctx = Context::new().unwrap();
+    let publisher = ctx.socket::<Pub>().max_subscriptions(1).build().unwrap();
+    let never = Duration::MAX;
+    let sub =
+        ctx.socket::<Sub>().reconnect_max(never).reconnect_interval(never).subscribe("a").subscribe("b");
+    let sub = sub.build().unwrap();
+    let monitor = sub.monitor();
+    publisher.bind("inproc://once").unwrap();
+    sub.connect("inproc://once").unwrap();
+    while !matches!(monitor.recv_timeout(PATIENCE).unwrap(), Event::Disconnected { .. }) {}
+    let quiet = monitor.recv_timeout(Duration::from_millis(100));
+    assert!(quiet.is_err(), "{quiet:?}");
+    assert_eq!((sub.stats().reconnects, publisher.stats().limits.total()), (0, 1));
+}

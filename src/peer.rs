@@ -143,11 +143,16 @@ impl Words {
         self.queue.push(word);
     }
 
-    /// Adds one that has come up. Tells how many octets such now take.
-    pub(crate) fn push(&mut self, word: Word) -> usize {
-        self.octets += word.weight();
-        self.queue.push(word);
-        self.octets
+    /// Adds one that has come up. False if such would take more octets than this: then it is not added. One alone may always
+    /// be said.
+    pub(crate) fn push(&mut self, word: Word, most: usize) -> bool {
+        let octets = self.octets + word.weight();
+        let fits = self.octets == 0 || octets <= most;
+        if fits {
+            self.octets = octets;
+            self.queue.push(word);
+        }
+        fits
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use common::raw::{self, MORE, frame, long_frame, property};
@@ -137,4 +138,40 @@ fn who_does_not_read_what_is_subscribed_to_is_disconnected() {
     let told: HashSet<u8> = (0..200).filter_map(|_| honest.frame().body.last().copied()).collect();
     assert_eq!(told.len(), 200);
     assert_eq!((sub.stats().limits.total(), sub.stats().peers), (1, 1));
+}
+
+/// They wait for the end of the message that is half written, and count meanwhile.
+#[test]
+fn subscriptions_behind_a_large_message_count() {
+    let context = Context::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sub = context.socket::<XSub>().send_hwm_bytes(1 << 20).linger(Duration::ZERO).build().unwrap();
+    sub.connect(format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+    let mut peer = raw::Peer::answer(&listener, "XPUB");
+    sub.wait_connected(1, PATIENCE).unwrap();
+    sub.send(vec![9; 60 << 20]).unwrap();
+    for gulp in 0..4 {
+        // Less than is allowed, each time.
+        (0..700_u32).for_each(|n| sub.subscribe([&[gulp; 1000][..], &n.to_be_bytes()].concat()).unwrap());
+        if sub.stats().limits.of(Limit::SendBytes) > 0 {
+            break;
+        }
+        peer.read(7 << 20);
+    }
+    assert_eq!(sub.stats().limits.of(Limit::SendBytes), 1);
+}
+
+/// However small the limit: with nothing before it, one may always be said.
+#[test]
+fn a_single_subscription_is_never_too_much() {
+    let context = Context::new().unwrap();
+    let publisher = context.socket::<XPub>().build().unwrap();
+    let sub = context.socket::<XSub>().send_hwm_bytes(1).build().unwrap();
+    sub.connect(publisher.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    sub.wait_connected(1, PATIENCE).unwrap();
+    for topic in ["a", "b", "c"] {
+        sub.subscribe(topic).unwrap();
+        assert_eq!(publisher.recv_timeout(PATIENCE).unwrap().byte_len(), 2);
+    }
+    assert_eq!((sub.stats().reconnects, sub.stats().limits.total()), (0, 0));
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{DeadPort, PATIENCE, blocked, eventually, link, raw, within};
 use ferromq::{
-    Builder, ConnectError, Context, Dealer, Endpoint, Message, Pub, Push, RecvError, Refusal, Rep, Req,
-    Router, Socket, Sub,
+    Builder, ConnectError, Context, Dealer, Endpoint, Event, Message, Pub, Push, ReconnectStop, RecvError,
+    Refusal, Rep, Req, Router, Socket, Sub,
 };
 
 const SOON: Duration = Duration::from_millis(10);
@@ -550,5 +550,27 @@ fn who_was_given_a_name_keeps_its_queue_when_it_is_lost_also_of_an_immediate_rou
         assert_eq!(heir.single(), [7; 200_000]);
         let stats = router.stats();
         assert_eq!((stats.dropped.total(), stats.requeued > 0), (0, true), "{stats:?}");
+    });
+}
+
+#[test]
+fn what_a_dropped_router_gives_up_with_its_peer_is_told() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stop = ReconnectStop::new().handshake_failed(true);
+        let router = ctx.socket::<Router>().reconnect_stop(stop).build().unwrap();
+        let monitor = router.monitor();
+        router.connect_as(format!("tcp://{}", listener.local_addr().unwrap()), "x").unwrap();
+        router.send(["x", "hello"]).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        drop(router); // it lingers
+        drop(stream);
+        let dropped = loop {
+            if let Event::Dropped { messages, .. } = monitor.recv_timeout(PATIENCE).unwrap() {
+                break messages;
+            }
+        };
+        assert_eq!(dropped.disconnected, 1, "{dropped:?}");
     });
 }

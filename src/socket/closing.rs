@@ -20,6 +20,8 @@ use crate::zmtp::SocketType;
 impl Core {
     /// Sends what is left in the background, until the linger time is over.
     pub(crate) fn linger(&self) {
+        // Nobody is left who could be given account.
+        self.lock().pipes.ledger = None;
         if self.poll_drained(Waker::noop()) || self.options.linger.is_zero() {
             return self.settle();
         }

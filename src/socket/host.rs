@@ -37,8 +37,9 @@ impl Host for Core {
                 state.writable(id, wakes);
             }
             if let Some(peer) = state.pipes.peers.get_mut(id).filter(|peer| !peer.severed) {
-                peer.words.move_to(words);
+                // In the midst of a batch they could not go out either.
                 if flight.is_done() {
+                    peer.words.move_to(words);
                     peer.outbox.take(flight);
                 }
             }
@@ -369,8 +370,8 @@ impl State {
         }
         let bodies = unsent.clone();
         let kept = self.pattern.lost(&mut self.pipes, id, unsent, expected);
-        if self.phase == Phase::Closing && keeps && kept == 0 {
-            // It was for this peer alone, which is closed together with the socket.
+        if self.phase == Phase::Closing && keeps && kept == 0 && self.pipes.ledger.is_some() {
+            // It was for this peer alone, which is closed together with the socket, and somebody asks what is left.
             self.hand_back(id, bodies);
             return;
         }

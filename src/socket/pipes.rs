@@ -284,10 +284,10 @@ impl Pipes {
     pub(super) fn say(&mut self, id: Id, word: Word) {
         let most = self.share().min(self.send_mark.octets);
         let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.listens()) else { return };
-        if peer.words.push(word) > most {
-            self.expel(id, Limit::SendBytes);
-        } else {
+        if peer.words.push(word, most) {
             self.schedule(id, true);
+        } else {
+            self.expel(id, Limit::SendBytes);
         }
     }
 

@@ -88,6 +88,29 @@ impl<T> Slots<T> {
     }
 }
 
+/// Some of the ids of one [`Slots`]. To find one takes one look. Of a slot it knows the latest tenant: who was there before is
+/// gone.
+#[derive(Debug, Default)]
+pub(crate) struct IdSet(Vec<Option<Id>>);
+
+impl IdSet {
+    /// Adds an id. False if it is there already.
+    pub(crate) fn insert(&mut self, id: Id) -> bool {
+        let place = id.index as usize;
+        if self.0.len() <= place {
+            self.0.resize(place + 1, None);
+        }
+        self.0[place].replace(id) != Some(id)
+    }
+
+    /// Takes an id out. False if it is not there.
+    pub(crate) fn remove(&mut self, id: Id) -> bool {
+        self.0
+            .get_mut(id.index as usize)
+            .is_some_and(|tenant| tenant.take_if(|tenant| *tenant == id).is_some())
+    }
+}
+
 /// Keeps a packed [`Id`] clear of the few highest tokens, which the reactor uses for itself.
 const MAX_GENERATION: u32 = u32::MAX >> 1;
 
@@ -104,6 +127,20 @@ mod tests {
         assert_eq!(slots.get(old), None);
         assert_eq!(slots.remove(old), None);
         assert_eq!(slots.get(new), Some(&'b'));
+    }
+
+    #[test]
+    fn a_set_knows_the_tenants_that_were_put_into_it() {
+        let mut slots = Slots::new();
+        let (old, other) = (slots.insert('a'), slots.insert('b'));
+        let mut set = IdSet::default();
+        assert!(set.insert(other) && !set.insert(other) && !set.remove(old));
+        assert!(set.insert(old));
+        slots.remove(old);
+        let new = slots.insert('c');
+        assert!(!set.remove(new) && set.insert(new), "it is another");
+        assert!(!set.remove(old), "and has taken its place");
+        assert!(set.remove(new) && set.remove(other) && !set.remove(other));
     }
 
     #[test]

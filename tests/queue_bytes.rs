@@ -572,3 +572,34 @@ fn both_directions_have_limits_of_their_own() {
         }
     });
 }
+
+/// Each leaves little behind, but who connects for a single message over and over shall not take more than is allowed.
+#[test]
+fn what_is_kept_of_peers_that_are_gone_counts() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let pull = ctx.socket::<Pull>().max_recv_bytes(50_000).build().unwrap();
+        let at = pull.bind("tcp://127.0.0.1:0").unwrap();
+        for number in 1..=40 {
+            raw::Peer::dial(&at, "PUSH").send(&[b"x"]);
+            eventually("it has come and gone", || {
+                let stats = pull.stats();
+                (stats.waiting, stats.peers) == (number, 0)
+            });
+        }
+        assert_eq!(pull.stats().waiting_bytes, 40 * (72 + 1024));
+        // The next ones come to a socket that is full before long, and wait.
+        let _others: Vec<raw::Peer> = (0..20)
+            .map(|_| {
+                let mut peer = raw::Peer::dial(&at, "PUSH");
+                peer.send(&[&[7; 2000]]);
+                peer
+            })
+            .collect();
+        pull.wait_connected(20, PATIENCE).unwrap();
+        eventually("it is full", || pull.stats().limits.of(Limit::TotalRecvBytes) > 0);
+        assert!(pull.stats().waiting_bytes < 50_000 + 2 * 2072);
+        (0..60).for_each(|_| _ = pull.recv().unwrap());
+        assert_eq!((pull.stats().waiting_bytes, pull.stats().discarded), (0, 0));
+    });
+}

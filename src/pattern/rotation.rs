@@ -1,53 +1,54 @@
 //! [`Rotation`]: strict round robin over the peers that are ready.
 
-use crate::slots::Id;
+use std::collections::VecDeque;
+
+use crate::slots::{Id, IdSet};
 
 /// A ring of peers that take turns: those with room, for load balancing; those with messages, for fair queueing.
 ///
-/// Who joins waits for all the others to have had their turn first.
+/// Who joins waits for all the others to have had their turn first. Strangers decide how many they are, so that to join and
+/// to have one's turn takes no longer the more there are.
 #[derive(Debug, Default)]
 pub(crate) struct Rotation {
-    ring: Vec<Id>,
-    next: usize,
+    /// Who is next comes first.
+    ring: VecDeque<Id>,
+    members: IdSet,
 }
 
 impl Rotation {
     /// Adds a peer behind all others. Nothing changes if it takes part already.
     pub(crate) fn join(&mut self, peer: Id) {
-        if !self.ring.contains(&peer) {
-            self.ring.insert(self.next, peer);
-            self.next += 1;
-            self.wrap();
+        if self.members.insert(peer) {
+            self.ring.push_back(peer);
         }
     }
 
     /// Takes a peer out, wherever it stands.
     pub(crate) fn leave(&mut self, peer: Id) {
-        if let Some(place) = self.ring.iter().position(|other| *other == peer) {
-            self.ring.remove(place);
-            self.next -= usize::from(place < self.next);
-            self.wrap();
+        if self.members.remove(peer) {
+            self.ring.retain(|other| *other != peer);
         }
     }
 
     /// Whose turn it is.
     #[inline]
     pub(crate) fn current(&self) -> Option<Id> {
-        self.ring.get(self.next).copied()
+        self.ring.front().copied()
     }
 
     /// Ends the turn of the current peer, which stays.
     #[inline]
     pub(crate) fn advance(&mut self) {
-        self.next += 1;
-        self.wrap();
+        // As a rule there is one.
+        if self.ring.len() > 1 {
+            self.ring.rotate_left(1);
+        }
     }
 
     /// Ends the turn of the current peer and takes it out.
     pub(crate) fn retire(&mut self) {
-        if self.next < self.ring.len() {
-            self.ring.remove(self.next);
-            self.wrap();
+        if let Some(peer) = self.ring.pop_front() {
+            self.members.remove(peer);
         }
     }
 
@@ -55,19 +56,10 @@ impl Rotation {
     pub(crate) fn is_empty(&self) -> bool {
         self.ring.is_empty()
     }
-
-    #[inline]
-    fn wrap(&mut self) {
-        if self.next >= self.ring.len() {
-            self.next = 0;
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use quickcheck::{Arbitrary, Gen, quickcheck};
 
     use super::*;

@@ -54,8 +54,13 @@ impl Inbox {
             // Both keep their memory: the deque becomes the vector and the vector the deque.
             let queue = std::mem::take(&mut self.queue);
             self.queue = VecDeque::from(std::mem::replace(messages, Vec::from(queue)));
-        } else if self.behind.is_empty() && messages.len() < CHUNK {
-            self.queue.extend(messages.drain(..));
+        } else if messages.len() < CHUNK && self.behind.back().is_none_or(|last| last.len() < CHUNK) {
+            // A vector of its own would take more memory than they do.
+            self.behind_len += if self.behind.is_empty() { 0 } else { messages.len() };
+            match self.behind.back_mut() {
+                Some(last) => last.append(messages),
+                None => self.queue.extend(messages.drain(..)),
+            }
         } else {
             self.behind_len += messages.len();
             self.behind.push_back(std::mem::take(messages));
@@ -241,6 +246,21 @@ mod tests {
         assert!(inbox.resumes());
         assert!(!inbox.resumes(), "told once");
         assert_eq!(inbox.room_or_pause().messages, 2);
+    }
+
+    /// However they come: a vector for each would take several times what they do.
+    #[test]
+    fn messages_that_come_one_by_one_are_kept_together() {
+        let mut inbox = Inbox::new(Mark::of(usize::MAX), false);
+        let name = |number: usize| number.to_string();
+        inbox.accept(&mut messages(&["0"]));
+        let chunk: Vec<String> = (1..=CHUNK).map(name).collect();
+        inbox.accept(&mut chunk.iter().map(|name| Message::from(name.as_str())).collect());
+        (CHUNK + 1..1000).for_each(|number| _ = inbox.accept(&mut messages(&[&name(number)])));
+        assert!(inbox.behind.len() <= 1000 / CHUNK + 1, "{} vectors", inbox.behind.len());
+        assert_eq!((inbox.len(), inbox.octets()), (1000, 1000 * Message::WEIGHT));
+        assert!((0..1000).all(|number| pop(&mut inbox).unwrap() == *name(number)));
+        assert!(inbox.is_empty());
     }
 
     #[test]

@@ -208,8 +208,8 @@ impl<T: Identifies> Builder<T> {
     /// How [`Router`](super::Router) peers are to know the socket: up to 255 bytes, of which the first is not zero. Empty
     /// by default, which leaves it to them. It should be unique among the peers of a router, which turns away a second
     /// one of the same id.
-    pub fn routing_id(self, id: impl Into<Bytes>) -> Self {
-        self.with(|options| options.routing_id = id.into())
+    pub fn routing_id(self, id: impl AsRef<[u8]>) -> Self {
+        self.with(|options| options.routing_id = Bytes::copy_from_slice(id.as_ref()))
     }
 
     /// Whether each new connection begins with an empty message, off by default, so that a [`Router`](super::Router)
@@ -296,7 +296,7 @@ impl<T: Receives> Builder<T> {
     /// there are so many, whoever brings more is not read from until half of them are taken; those are read on first who
     /// have brought nothing for the longest time.
     ///
-    /// What an [`XPub`](super::XPub) tells of subscriptions counts here, too.
+    /// A peer that is gone counts with 1 KiB for as long as messages of it wait. What an [`XPub`](super::XPub) tells of subscriptions counts here, too.
     pub fn max_recv_bytes(self, bytes: usize) -> Self {
         self.with(|options| options.max_recv_bytes = bytes)
     }

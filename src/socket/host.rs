@@ -347,12 +347,7 @@ impl State {
         let unsent = self.pipes.with_outbox(id, |outbox| outbox.take_back(None)).unwrap_or_default();
         self.take_back(id, unsent, false);
         self.pattern.gone(id);
-        if let Some(peer) = self.pipes.peers.get_mut(id) {
-            peer.over = true;
-            if peer.inbox.is_empty() {
-                self.pipes.peers.remove(id);
-            }
-        }
+        self.pipes.leave_over(id);
         self.wake_all_senders(wakes);
         self.wake_draining(wakes);
     }

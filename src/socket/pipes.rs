@@ -47,6 +47,8 @@ pub(crate) struct Pipes {
     max_recv: usize,
     /// Octets that what waits to be received holds outside of the inboxes.
     outside: usize,
+    /// Peers that are [over](Peer::over), and there for what is left in their inboxes.
+    leftovers: usize,
     /// Some peers are held up for that: see [`Peer::held_up`].
     holds_up: bool,
     pub(super) conflate: bool,
@@ -122,6 +124,7 @@ impl Pipes {
             crammed: false,
             max_recv: limit(options.max_recv_bytes),
             outside: 0,
+            leftovers: 0,
             holds_up: false,
             conflate: options.conflate,
             welcome: options.welcome.clone(),
@@ -157,9 +160,11 @@ impl Pipes {
 
     /// Checks that the sums over all queues are right, where assertions are.
     pub(super) fn check(&self) {
-        let sum = |octets: fn(&Peer) -> usize| self.peers.iter().map(|(_, peer)| octets(peer)).sum::<usize>();
-        debug_assert_eq!(self.queued_octets, sum(|peer| peer.outbox.octets()));
-        debug_assert_eq!(self.waiting_octets(), sum(|peer| peer.inbox.octets()));
+        let sum =
+            |octets: &dyn Fn(&Peer) -> usize| self.peers.iter().map(|(_, peer)| octets(peer)).sum::<usize>();
+        debug_assert_eq!(self.queued_octets, sum(&|peer| peer.outbox.octets()));
+        let leftover = |peer: &Peer| if peer.over { LEFTOVER } else { 0 };
+        debug_assert_eq!(self.waiting_octets(), sum(&|peer| peer.inbox.octets()) + sum(&leftover));
     }
 
     /// Octets in all outbound queues.
@@ -184,7 +189,9 @@ impl Pipes {
 
     /// What a queue may have when all are crammed: its share, so that some slow peers do not keep everything from the others.
     fn share(&self) -> usize {
-        (self.max_send / self.peers.len().max(1)).max(1)
+        // Who is over is sent nothing.
+        let peers = self.peers.len() - self.leftovers;
+        (self.max_send / peers.max(1)).max(1)
     }
 
     /// Takes note that a push has shut a queue, or that all of them are crammed. True if this one is shut for that.
@@ -343,12 +350,30 @@ impl Pipes {
         peer.outbox.has_room()
     }
 
-    /// Octets of memory that the messages in all inbound queues take.
+    /// Octets of memory that the messages in all inbound queues take, and what is kept for them of peers that are gone.
     #[inline]
     pub(super) fn waiting_octets(&self) -> usize {
         // What has come and is nowhere else waits.
         let waiting = self.stats.received - self.stats.delivered - self.stats.discarded;
-        waiting as usize * Message::WEIGHT + self.outside
+        waiting as usize * Message::WEIGHT + self.outside + self.leftovers * LEFTOVER
+    }
+
+    /// The connection of a peer is over, and it will not come back: it stays for what is left in its inbox, if there is
+    /// anything.
+    pub(super) fn leave_over(&mut self, id: Id) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        if peer.inbox.is_empty() {
+            self.peers.remove(id);
+        } else {
+            self.leftovers += usize::from(!std::mem::replace(&mut peer.over, true));
+        }
+    }
+
+    /// Forgets a peer that was [left over](Self::leave_over), now that its inbox is empty.
+    #[cold]
+    fn forget_leftover(&mut self, id: Id) {
+        self.peers.remove(id);
+        self.leftovers -= 1;
     }
 
     /// Puts what has come from a peer, and was counted, into its inbox.
@@ -412,7 +437,7 @@ impl Pipes {
         }
         self.count_discarded(id, unread);
         if over {
-            self.peers.remove(id);
+            self.forget_leftover(id);
         }
         if self.holds_up {
             self.let_on();
@@ -515,6 +540,9 @@ impl Pipes {
     }
 }
 
+/// Octets of memory that are kept of a peer that is gone, beside its messages.
+const LEFTOVER: usize = 1024;
+
 /// Limits that may be reached until somebody looks whether a monitor is to be told; the others are only counted.
 const UNTOLD: usize = 64;
 
@@ -552,7 +580,7 @@ impl pattern::Pipes for Pipes {
             }
         }
         if peer.over && peer.inbox.is_empty() {
-            self.peers.remove(id);
+            self.forget_leftover(id);
         }
         if self.holds_up {
             self.let_on();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{DeadPort, PATIENCE, eventually, number_of, numbered, raw, within};
 use ferromq::{
     Closed, ClosedEndpoint, Context, Dealer, Endpoint, Event, Heartbeat, Kind, Message, Pair, Pub, Pull,
-    Push, Router, Sends, Socket, SocketType, Stats, Sub,
+    Push, ReconnectStop, Router, Sends, Socket, SocketType, Stats, Sub,
 };
 
 const BRIEF: Duration = Duration::from_millis(50);
@@ -347,5 +347,34 @@ fn what_was_for_a_named_receiver_of_the_same_context_is_handed_back() {
         assert_eq!(closed.unsent, vec![Message::from("job"); 9]);
         let stats = router.stats();
         assert_eq!((stats.returned, stats.dropped.total()), (9, 0), "{stats:?}");
+    });
+}
+
+/// What was to be handed back is not, if nobody waits for it any more, and is accounted for as what lingers in vain.
+#[test]
+fn what_a_close_that_is_given_up_would_have_handed_back_is_dropped() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let stop = ReconnectStop::new().disconnected(true);
+        let builder = ctx.socket::<Router>().send_hwm(20).send_buffer(10_000).reconnect_stop(stop);
+        let router = builder.linger(BRIEF).build().unwrap();
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        for (listener, id) in listeners.iter().zip(["a", "b"]) {
+            router.connect_as(format!("tcp://{}", listener.local_addr().unwrap()), id).unwrap();
+        }
+        let [a, b] = listeners.each_ref().map(|listener| raw::Peer::answer(listener, "DEALER"));
+        router.wait_connected(2, PATIENCE).unwrap();
+        for id in ["a", "b"] {
+            stall(&router, 10, |_| Message::from([id.as_bytes(), &[7; 100_000]]));
+        }
+        let mut closing = router.close_async();
+        assert!(common::poll_once(std::pin::Pin::new(&mut closing)).is_none());
+        drop(a);
+        eventually("its messages come back", || router.stats().returned > 0);
+        drop(closing);
+        let stats = router.stats();
+        assert_eq!((stats.returned, stats.dropped.lingered > 0), (0, true), "{stats:?}");
+        assert_eq!(stats.accepted, stats.written + stats.dropped.total() + stats.queued, "{stats:?}");
+        drop(b);
     });
 }

@@ -14,14 +14,20 @@ use crate::error::{Closed, Unmet};
 use crate::message::Message;
 use crate::peer::{Ending, Host};
 use crate::pipe::{Outbox, Wakes};
+use crate::shield::shielded;
 use crate::slots::Id;
 use crate::zmtp::SocketType;
 
 impl Core {
     /// Sends what is left in the background, until the linger time is over.
     pub(crate) fn linger(&self) {
-        // Nobody is left who could be given account.
-        self.lock().pipes.ledger = None;
+        // Nobody is left who could be given account, or have anything back.
+        let mut state = self.lock();
+        let unsent = state.pipes.ledger.take().map_or_else(Vec::new, |ledger| ledger.into_unsent());
+        state.pipes.stats.returned -= unsent.len() as u64;
+        state.pipes.stats.dropped.lingered += unsent.len() as u64;
+        drop(state);
+        shielded(|| drop(unsent));
         if self.poll_drained(Waker::noop()) || self.options.linger.is_zero() {
             return self.settle();
         }

@@ -48,6 +48,11 @@ impl Ledger {
         &mut self.lines[at]
     }
 
+    /// What was to be handed back.
+    pub(super) fn into_unsent(self) -> Vec<Message> {
+        self.lines.into_iter().flat_map(|line| line.unsent).collect()
+    }
+
     /// The account, and what is handed back, in the order of the endpoints. The socket has counted the same.
     pub(super) fn close(self, after: &Stats) -> Closed {
         let sum = |figure: fn(&ClosedEndpoint) -> u64| -> u64 {

@@ -134,7 +134,7 @@ fn subscriber(options: &Options) -> Result<(), Failure> {
 fn subscribed(context: &Context, topics: &[&str], at: impl Display) -> Result<Socket<Sub>, Failure> {
     let socket = context.socket::<Sub>().build()?;
     for topic in topics {
-        socket.subscribe(topic.as_bytes().to_vec())?;
+        socket.subscribe(topic)?;
     }
     socket.connect(at.to_string())?;
     Ok(socket)

@@ -15,6 +15,9 @@ use bytes::Bytes;
 /// allocation. A longer one is a [`Bytes`], shared and not copied when the message is cloned; many parts share one
 /// allocation. A clone is therefore always cheap.
 ///
+/// What a part owns, as [`Bytes::from_owner`] has it, is dropped wherever the message ends, perhaps on another thread and in
+/// the midst of what the socket does. It may panic, but it must not call the socket.
+///
 /// ```
 /// use ferromq::Message;
 ///

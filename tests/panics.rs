@@ -250,3 +250,20 @@ fn what_panics_as_its_message_is_given_up_stops_nothing() {
         assert_joined(&push, &pull);
     });
 }
+
+/// The socket has a copy of its own: what the user's owns ends with the call, and with no lock of the socket held.
+#[test]
+fn the_owner_of_a_topic_that_panics_is_nothing_to_the_socket() {
+    within(PATIENCE, || {
+        hide_what_is_meant();
+        let ctx = Context::new().unwrap();
+        let sub = ctx.socket::<Sub>().build().unwrap();
+        let mut peer = raw::Peer::dial(sub.bind("tcp://127.0.0.1:0").unwrap(), "PUB");
+        sub.wait_connected(1, PATIENCE).unwrap();
+        let count = Arc::new(AtomicU64::new(0));
+        let topic = Bytes::from_owner(Bomb(b"A".to_vec(), count.clone()));
+        assert!(catch_unwind(AssertUnwindSafe(|| sub.subscribe(topic))).is_err(), "it is the caller's");
+        assert_eq!(count.load(SeqCst), 1);
+        assert!(peer.frame().body.ends_with(b"A"), "the publisher is told all the same");
+    });
+}

@@ -67,6 +67,7 @@ impl Batch {
     /// Gives up the oldest message.
     pub(crate) fn shed(&mut self) {
         let Some(front) = self.message_end(self.front) else { return };
+        self.release(self.front, front);
         self.front = front;
         self.messages -= 1;
         if front.copied >= COMPACT && front.copied * 2 >= self.copied.len() {

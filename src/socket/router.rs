@@ -81,12 +81,12 @@ impl Socket<Router> {
     ///
     /// When the endpoint makes no sense, the id is not one of 1 to 255 bytes of which the first is not zero, or another
     /// peer has it.
-    pub fn connect_as<E>(&self, endpoint: E, routing_id: impl Into<Bytes>) -> Result<(), ConnectError>
+    pub fn connect_as<E>(&self, endpoint: E, routing_id: impl AsRef<[u8]>) -> Result<(), ConnectError>
     where
         E: TryInto<Endpoint>,
         EndpointError: From<E::Error>,
     {
-        let id = routing_id.into();
+        let id = Bytes::copy_from_slice(routing_id.as_ref());
         check_routing_id(&id)?;
         self.core.connect(&super::parse(endpoint)?, Some(id))
     }

@@ -17,14 +17,14 @@ pub trait Subscribes: Kind {}
 impl<T: Subscribes> Builder<T> {
     /// Subscribes to a topic from the start, as [`Socket::subscribe`] does later. May be called many times; a topic has
     /// at most 16,000 bytes.
-    pub fn subscribe(self, topic: impl Into<Bytes>) -> Self {
-        self.with(|options| options.topics.push(topic.into()))
+    pub fn subscribe(self, topic: impl AsRef<[u8]>) -> Self {
+        self.with(|options| options.topics.push(Bytes::copy_from_slice(topic.as_ref())))
     }
 }
 
 impl<T: Subscribes> Socket<T> {
     /// Subscribes to a topic: to all messages whose first part begins with these bytes. The empty topic stands for all
-    /// messages. The socket keeps the topic, so that one that was borrowed for a while is to be copied: `topic.to_owned()`.
+    /// messages.
     ///
     /// All publishers are told, those connected now at once, and each later one, and each that comes back, before
     /// anything else. Does not block. Subscriptions are counted: what was subscribed to twice ends with the second
@@ -33,8 +33,8 @@ impl<T: Subscribes> Socket<T> {
     /// # Errors
     ///
     /// When the topic is longer than 16,000 bytes, or the socket is closed.
-    pub fn subscribe(&self, topic: impl Into<Bytes>) -> Result<(), SubscribeError> {
-        self.change_subscription(topic.into(), Wish::Subscribe)
+    pub fn subscribe(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+        self.change_subscription(topic.as_ref(), Wish::Subscribe)
     }
 
     /// Takes one subscription to a topic back. A topic that is not subscribed to is none that could be taken back, and
@@ -43,15 +43,15 @@ impl<T: Subscribes> Socket<T> {
     /// # Errors
     ///
     /// When the topic is longer than 16,000 bytes, or the socket is closed.
-    pub fn unsubscribe(&self, topic: impl Into<Bytes>) -> Result<(), SubscribeError> {
-        self.change_subscription(topic.into(), Wish::Unsubscribe)
+    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+        self.change_subscription(topic.as_ref(), Wish::Unsubscribe)
     }
 }
 
 impl<T: Kind> Socket<T> {
     pub(super) fn change_subscription(
         &self,
-        topic: Bytes,
+        topic: &[u8],
         wish: impl FnOnce(Bytes) -> Wish,
     ) -> Result<(), SubscribeError> {
         if topic.len() > TOPIC_MAX {
@@ -60,7 +60,8 @@ impl<T: Kind> Socket<T> {
         if self.core.engine.is_forked() {
             return Err(SubscribeError::Forked);
         }
-        if self.core.obey(wish(topic)) { Ok(()) } else { Err(SubscribeError::Closed) }
+        // A copy, for what the user's owns must not end where the socket is in the middle of something.
+        if self.core.obey(wish(Bytes::copy_from_slice(topic))) { Ok(()) } else { Err(SubscribeError::Closed) }
     }
 }
 

@@ -68,8 +68,8 @@ impl Socket<XPub> {
     /// # Errors
     ///
     /// When the topic is longer than 16,000 bytes, or the socket is closed.
-    pub fn subscribe_last(&self, topic: impl Into<Bytes>) -> Result<(), SubscribeError> {
-        self.change_subscription(topic.into(), Wish::Subscribe)
+    pub fn subscribe_last(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+        self.change_subscription(topic.as_ref(), Wish::Subscribe)
     }
 
     /// Ends a subscription of the peer from which the last message was received, as
@@ -78,8 +78,8 @@ impl Socket<XPub> {
     /// # Errors
     ///
     /// When the topic is longer than 16,000 bytes, or the socket is closed.
-    pub fn unsubscribe_last(&self, topic: impl Into<Bytes>) -> Result<(), SubscribeError> {
-        self.change_subscription(topic.into(), Wish::Unsubscribe)
+    pub fn unsubscribe_last(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+        self.change_subscription(topic.as_ref(), Wish::Unsubscribe)
     }
 }
 

@@ -163,7 +163,7 @@ impl End for Untyped {
 
     fn connect_as(&self, at: &str, name: &str) {
         let router = self.router.as_ref().expect("a ROUTER");
-        router.connect_as(at, name.to_owned()).unwrap();
+        router.connect_as(at, name).unwrap();
     }
 
     fn disconnect(&self, at: &str) {
@@ -187,11 +187,11 @@ impl End for Untyped {
     }
 
     fn subscribe(&self, topic: &[u8]) {
-        self.sub.as_ref().expect("a SUB").subscribe(topic.to_vec()).unwrap();
+        self.sub.as_ref().expect("a SUB").subscribe(topic).unwrap();
     }
 
     fn unsubscribe(&self, topic: &[u8]) {
-        self.sub.as_ref().expect("a SUB").unsubscribe(topic.to_vec()).unwrap();
+        self.sub.as_ref().expect("a SUB").unsubscribe(topic).unwrap();
     }
 
     fn expect_refusal(&self) {

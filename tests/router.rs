@@ -101,8 +101,7 @@ fn who_has_a_name_can_be_sent_to_before_it_has_said_anything() {
         let ctx = Context::new().unwrap();
         let longest = "i".repeat(255);
         for id in ["A", &longest, "\u{1}\u{0}"] {
-            let (router, dealer) =
-                (bound(routing(&ctx)).0, dealer(&ctx).routing_id(id).build().unwrap());
+            let (router, dealer) = (bound(routing(&ctx)).0, dealer(&ctx).routing_id(id).build().unwrap());
             let at = link(&router, &dealer);
             router.send([id, "", "first"]).unwrap();
             assert_eq!(dealer.recv_timeout(PATIENCE).unwrap(), Message::from(["", "first"]));

@@ -130,6 +130,7 @@ impl State {
                 line.figures.discarded += unread;
                 line.hand_back(queued);
             }
+            pipes.forget_leftover(id);
         }
         // They wait behind what has a peer.
         pipes.stats.returned += homeless.len() as u64;

@@ -369,11 +369,13 @@ impl Pipes {
         }
     }
 
-    /// Forgets a peer that was [left over](Self::leave_over), now that its inbox is empty.
+    /// Forgets a peer that was [left over](Self::leave_over), if its inbox is empty by now.
     #[cold]
-    fn forget_leftover(&mut self, id: Id) {
-        self.peers.remove(id);
-        self.leftovers -= 1;
+    pub(super) fn forget_leftover(&mut self, id: Id) {
+        if self.peers.get(id).is_some_and(|peer| peer.over && peer.inbox.is_empty()) {
+            self.peers.remove(id);
+            self.leftovers -= 1;
+        }
     }
 
     /// Puts what has come from a peer, and was counted, into its inbox.
@@ -431,14 +433,11 @@ impl Pipes {
     pub(super) fn discard(&mut self, id: Id) {
         let unread = self.clear_inbox(id);
         let Some(peer) = self.peers.get_mut(id) else { return };
-        let over = peer.over;
         if peer.inbox.resumes() || peer.outbox.is_whole() {
             self.errands.add(Errand::Resume, peer.source.clone());
         }
         self.count_discarded(id, unread);
-        if over {
-            self.forget_leftover(id);
-        }
+        self.forget_leftover(id);
         if self.holds_up {
             self.let_on();
         }

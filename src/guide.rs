@@ -149,6 +149,7 @@
 //! | bytes received from one peer and not taken | [`recv_hwm_bytes`](Builder::recv_hwm_bytes) | 64 MiB | it is not read from until half of them are taken |
 //! | bytes received from all peers and not taken | [`max_recv_bytes`](Builder::max_recv_bytes) | 1 GiB | whoever brings more is not read from until half of them are taken |
 //! | bytes queued for one peer | [`send_hwm_bytes`](Builder::send_hwm_bytes) | 256 MiB | its queue is full |
+//! | bytes of subscriptions that have changed and that a publisher does not read | the same, or its share of [`max_send_bytes`](Builder::max_send_bytes) | | the connection ends |
 //! | bytes queued for all peers | [`max_send_bytes`](Builder::max_send_bytes) | 1 GiB | the queue of a peer that has its share is full |
 //! | events that a monitor has not taken | [`monitor_hwm`](Builder::monitor_hwm) | 1000 | the oldest give way; [`Event::Missed`](crate::Event::Missed) counts them |
 //!
@@ -158,8 +159,8 @@
 //! ## How much memory that is
 //!
 //! What has come is counted as the memory it takes: 72 bytes for each message, in which one of up to
-//! [`Message::INLINE`](Message::INLINE) bytes has room; for others the bytes of their parts, and 32 for each of several. What
-//! is under way, a message that is not whole yet, is not counted; it takes at most twice what has come of it, and 64 bytes
+//! [`Message::INLINE`](Message::INLINE) bytes has room; for others the bytes of their parts, and 32 for each of several; and 1
+//! KiB for each peer that is gone while messages of it wait. What is under way, a message that is not whole yet, is not counted; it takes at most twice what has come of it, and 64 bytes
 //! more for each part until it is whole. So one connected stranger can have a socket hold
 //!
 //! ```text

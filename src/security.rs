@@ -57,6 +57,8 @@
 //! | answers to its PINGs that it does not read | about 64 × [`max_pongs`](Builder::max_pongs) |
 //! | messages that wait to be received | [`recv_hwm_bytes`](Builder::recv_hwm_bytes), with what is coming |
 //! | messages that wait to be sent to it | [`send_hwm_bytes`](Builder::send_hwm_bytes), and one message beyond |
+//! | changes of our subscriptions that it does not read, at a SUB or XSUB | [`send_hwm_bytes`](Builder::send_hwm_bytes), or its share of [`max_send_bytes`](Builder::max_send_bytes) |
+//! | once it is gone, while messages of it wait | 1 KiB, which counts for [`max_recv_bytes`](Builder::max_recv_bytes) |
 //! | its subscriptions, at a PUB or XPUB | about twice [`max_topic_bytes`](Builder::max_topic_bytes) |
 //!
 //! With the defaults a stranger can have some 130 MiB of what it sends held, and all of them together

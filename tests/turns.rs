@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{PATIENCE, blocked, eventually, link, poll_once, within};
 use ferromq::{
-    Context, Kind, Message, Receives, RecvError, Refusal, Rep, Req, RequestError, SendError, Sends, Socket,
+    Context, Kind, Message, Receives, RecvError, Refusal, Rep, Req, RequestError, Router, SendError, Sends,
+    Socket,
 };
 use futures_executor::block_on;
 
@@ -162,4 +163,47 @@ fn a_cancelled_receive_changes_neither_turn_nor_message() {
             assert_eq!(answer, Some(Ok("!".into())));
         }
     });
+}
+
+/// A relaxed REQ that is asked twice, and a ROUTER that answers what it likes.
+fn relaxed() -> (Context, Socket<Router>, Socket<Req>) {
+    let ctx = Context::new().unwrap();
+    let router = ctx.socket::<Router>().build().unwrap();
+    let req = ctx.socket::<Req>().relaxed(true).correlate(true).build().unwrap();
+    req.connect(router.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
+    (ctx, router, req)
+}
+
+/// Sends a question back, which will do for an answer.
+fn echo(router: &Socket<Router>, question: Message) {
+    router.send(question).unwrap();
+}
+
+/// Asking anew gives up what was asked, whoever has asked it; and whoever did learns of that, and of no other answer.
+#[test]
+fn a_relaxed_question_in_place_of_another_has_its_own_answer() {
+    within(PATIENCE, || {
+        let (_ctx, router, req) = relaxed();
+        thread::scope(|scope| {
+            let first = blocked(scope, || req.request("A", PATIENCE));
+            router.recv().unwrap();
+            let second = scope.spawn(|| req.request("B", PATIENCE));
+            echo(&router, router.recv().unwrap());
+            assert_eq!(first.join().unwrap(), Err(RecvError::OutOfTurn.into()));
+            assert_eq!(second.join().unwrap().unwrap(), "B");
+        });
+    });
+}
+
+#[test]
+fn giving_a_relaxed_question_up_does_not_give_up_the_one_that_has_its_place() {
+    let (_ctx, router, req) = relaxed();
+    let mut first = Box::pin(req.request_async("A"));
+    assert!(poll_once(first.as_mut()).is_none());
+    router.recv_timeout(PATIENCE).unwrap();
+    let mut second = Box::pin(req.request_async("B"));
+    assert!(poll_once(second.as_mut()).is_none());
+    drop(first);
+    echo(&router, router.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(block_on(second).unwrap(), "B");
 }

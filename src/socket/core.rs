@@ -52,29 +52,38 @@ impl Core {
     /// Queues a message if there is room for it. The thread that sends writes what is ready to be written.
     #[inline]
     pub(crate) fn try_send(&self, message: &Message) -> Result<(), Refusal> {
-        self.send_or(message, |_| {})
+        self.send_or(message, |_| {}, |_| {})
     }
 
-    /// As [`Core::try_send`]; if there is no room the operation waits, from that very moment on.
+    /// As [`Core::try_send`]; if there is no room the operation waits, from that very moment on. Tells whose
+    /// [turn](Pattern::turn) it was.
     pub(super) fn send_or_wait(
         &self,
         message: &Message,
         ticket: &mut Ticket,
         waker: &Waker,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let mine = waker.clone();
-        let mut before = None;
-        let result = self.send_or(message, |senders| before = senders.wait(ticket, mine));
+        let (mut before, mut turn) = (None, 0);
+        let full = |senders: &mut Waiters| before = senders.wait(ticket, mine);
+        let result = self.send_or(message, full, |pattern| turn = pattern.turn());
         drop(before);
-        result
+        result.map(|()| turn)
     }
 
     #[inline]
-    fn send_or(&self, message: &Message, full: impl FnOnce(&mut Waiters)) -> Result<(), Refusal> {
+    fn send_or(
+        &self,
+        message: &Message,
+        full: impl FnOnce(&mut Waiters),
+        sent: impl FnOnce(&dyn Pattern),
+    ) -> Result<(), Refusal> {
         let Some(mut state) = self.enter() else { return Err(Refusal::Forked) };
         let result = state.send(message);
-        if result.is_err_and(Refusal::is_full) {
-            full(&mut state.senders);
+        match result {
+            Ok(()) => sent(&*state.pattern),
+            Err(refusal) if refusal.is_full() => full(&mut state.senders),
+            Err(_) => {}
         }
         let done = result.is_ok() || state.pattern.has_moved_on();
         let turn = state.end_turn(done);
@@ -92,14 +101,37 @@ impl Core {
     /// Takes a message if there is one, into what was [`RecvError::Empty`] before.
     #[inline]
     pub(crate) fn try_recv(&self, into: &mut Received) {
-        self.recv_and(into, |_, _| {});
+        self.recv_and(into, State::recv, |_, _| {});
     }
 
     /// As [`Core::try_recv`]; if there is no message the operation waits, from that very moment on.
     pub(super) fn recv_or_wait(&self, ticket: &mut Ticket, waker: &Waker, into: &mut Received) {
+        self.take_or_wait(ticket, waker, into, State::recv);
+    }
+
+    /// As [`Core::recv_or_wait`], for the answer to this request; if something else has been asked since, it is not the turn
+    /// of whoever waits.
+    pub(super) fn answer_or_wait(&self, turn: u64, ticket: &mut Ticket, waker: &Waker, into: &mut Received) {
+        self.take_or_wait(ticket, waker, into, |state, into| {
+            if state.pattern.turn() == turn {
+                state.recv(into);
+            } else {
+                *into = Err(RecvError::OutOfTurn);
+            }
+        });
+    }
+
+    #[inline]
+    fn take_or_wait(
+        &self,
+        ticket: &mut Ticket,
+        waker: &Waker,
+        into: &mut Received,
+        take: impl FnOnce(&mut State, &mut Received),
+    ) {
         let mine = waker.clone();
         let (mut before, mut left) = (None, None);
-        self.recv_and(into, |receivers, done| {
+        self.recv_and(into, take, |receivers, done| {
             if done {
                 left = Some(receivers.leave(ticket));
             } else {
@@ -111,13 +143,18 @@ impl Core {
 
     /// Receives, and tells who may be waiting for it whether there was something, before anything else can happen.
     #[inline]
-    fn recv_and(&self, into: &mut Received, tell: impl FnOnce(&mut Waiters, bool)) {
+    fn recv_and(
+        &self,
+        into: &mut Received,
+        take: impl FnOnce(&mut State, &mut Received),
+        tell: impl FnOnce(&mut Waiters, bool),
+    ) {
         debug_assert!(matches!(into, Err(RecvError::Empty)), "there is something already");
         let Some(mut state) = self.enter() else {
             *into = Err(RecvError::Forked);
             return;
         };
-        state.recv(into);
+        take(&mut state, into);
         let done = !matches!(into, Err(RecvError::Empty));
         tell(&mut state.receivers, done);
         let turn = state.end_turn(done);

@@ -73,6 +73,11 @@ pub(crate) trait Pattern: Send {
         false
     }
 
+    /// Which request it is that a REQ has asked last, if it has given that up or not.
+    fn turn(&self) -> u64 {
+        0
+    }
+
     /// Whether a message that was just refused has ended a turn all the same.
     fn has_moved_on(&mut self) -> bool {
         false
@@ -175,6 +180,6 @@ pub(crate) enum Wish {
     Subscribe(Bytes),
     /// The end of that.
     Unsubscribe(Bytes),
-    /// REQ: to be done with what was asked.
-    Abandon,
+    /// REQ: to be done with what was asked, if it is still this.
+    Abandon(u64),
 }

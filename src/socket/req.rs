@@ -115,6 +115,7 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         correlate: options.correlate,
         relaxed: options.relaxed,
         moved_on: false,
+        turn: 0,
     })
 }
 
@@ -130,6 +131,8 @@ struct Requesting {
     relaxed: bool,
     /// What was asked was given up for something that was then refused.
     moved_on: bool,
+    /// How many requests there were.
+    turn: u64,
 }
 
 /// ```text
@@ -241,6 +244,7 @@ impl Pattern for Requesting {
         self.give_up(pipes);
         let request = self.enclose(message);
         self.place(pipes, request);
+        self.turn += 1;
         Ok(Sent::Message)
     }
 
@@ -267,6 +271,10 @@ impl Pattern for Requesting {
 
     fn takes_turns(&self) -> bool {
         true
+    }
+
+    fn turn(&self) -> u64 {
+        self.turn
     }
 
     fn has_moved_on(&mut self) -> bool {
@@ -367,8 +375,10 @@ impl Pattern for Requesting {
     }
 
     fn obey(&mut self, pipes: &mut Pipes, wish: Wish) {
-        if let Wish::Abandon = wish {
-            self.give_up(pipes);
+        if let Wish::Abandon(turn) = wish {
+            if turn == self.turn {
+                self.give_up(pipes);
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ impl Subscriber {
         match wish {
             Wish::Subscribe(topic) => self.subscribe(pipes, &topic),
             Wish::Unsubscribe(topic) => self.unsubscribe(pipes, &topic),
-            Wish::Abandon => {}
+            Wish::Abandon(_) => {}
         }
     }
 

@@ -27,11 +27,15 @@ impl Core {
 }
 
 /// Waits for room, for one message after the other.
-pub(crate) struct Room<'a>(Place<'a>);
+pub(crate) struct Room<'a> {
+    place: Place<'a>,
+    /// Whose turn it was that was sent last.
+    turn: u64,
+}
 
 impl<'a> Room<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
-        Self(Place::new(core, |state| &mut state.senders))
+        Self { place: Place::new(core, |state| &mut state.senders), turn: 0 }
     }
 
     /// Sends the message, or waits while there is no room for it.
@@ -40,10 +44,10 @@ impl<'a> Room<'a> {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Refusal>> {
-        let Place { core, ticket, .. } = &mut self.0;
+        let Place { core, ticket, .. } = &mut self.place;
         match core.send_or_wait(message, ticket, context.waker()) {
             Err(refusal) if refusal.is_full() => Poll::Pending,
-            result => Poll::Ready(result),
+            result => Poll::Ready(result.map(|turn| self.turn = turn)),
         }
     }
 }
@@ -96,16 +100,27 @@ impl Wait for Sending<'_> {
 pub(crate) struct Receiving<'a> {
     core: &'a Core,
     ticket: Ticket,
+    /// The request that the message has to answer.
+    turn: Option<u64>,
 }
 
 impl<'a> Receiving<'a> {
     pub(super) fn new(core: &'a Core) -> Self {
-        Self { core, ticket: Ticket::default() }
+        Self { core, ticket: Ticket::default(), turn: None }
+    }
+
+    /// Waits for the answer to this request.
+    fn answer(core: &'a Core, turn: u64) -> Self {
+        Self { core, ticket: Ticket::default(), turn: Some(turn) }
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
         let mut received = Err(RecvError::Empty);
-        self.core.recv_or_wait(&mut self.ticket, context.waker(), &mut received);
+        let Self { core, ticket, turn } = self;
+        match *turn {
+            None => core.recv_or_wait(ticket, context.waker(), &mut received),
+            Some(turn) => core.answer_or_wait(turn, ticket, context.waker(), &mut received),
+        }
         if let Err(RecvError::Empty) = received { Poll::Pending } else { Poll::Ready(received) }
     }
 }
@@ -172,9 +187,12 @@ impl Future for Asking<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Stage::Sending(sending) = &mut this.stage {
-            match Pin::new(sending).poll(context) {
+            match Pin::new(&mut *sending).poll(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => this.stage = Stage::Receiving(Receiving::new(this.core)),
+                Poll::Ready(Ok(())) => {
+                    let turn = sending.room.turn;
+                    this.stage = Stage::Receiving(Receiving::answer(this.core, turn));
+                }
                 Poll::Ready(Err(error)) => {
                     this.stage = Stage::Done;
                     return Poll::Ready(Err(error.into()));
@@ -190,8 +208,8 @@ impl Future for Asking<'_> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        if let Stage::Receiving(_) = self.stage {
-            self.core.obey(Wish::Abandon);
+        if let Stage::Receiving(Receiving { turn: Some(turn), .. }) = self.stage {
+            self.core.obey(Wish::Abandon(turn));
         }
     }
 }

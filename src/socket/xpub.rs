@@ -253,7 +253,7 @@ impl Pattern for Publishing {
         match wish {
             Wish::Subscribe(topic) => _ = self.publisher.subscriptions.add(peer, &topic),
             Wish::Unsubscribe(topic) => _ = self.publisher.subscriptions.remove(peer, &topic),
-            Wish::Abandon => {}
+            Wish::Abandon(_) => {}
         }
     }
 }

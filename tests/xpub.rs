@@ -603,3 +603,27 @@ fn a_subscription_does_not_overtake_what_the_peer_sent_before() {
     }
     assert_eq!((xpub.stats().received, xpub.stats().delivered), (5, 5));
 }
+
+/// The application decides for each of them, and has to know of each.
+#[test]
+fn in_manual_mode_each_subscription_is_told_and_the_end_of_each() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let (xpub, at) = manual(&ctx);
+        let mut peers = [(); 3].map(|()| raw::Peer::dial(&at, "SUB"));
+        for peer in &mut peers {
+            peer.write(&raw::subscribe(b"A"));
+            assert_eq!(xpub.recv().unwrap(), b"\x01A");
+            xpub.subscribe_last("A").unwrap();
+        }
+        let [first, second, mut third] = peers;
+        xpub.send("A1").unwrap();
+        assert_eq!(third.single(), b"A1");
+        drop(first);
+        assert_eq!(xpub.recv().unwrap(), b"\0A");
+        drop(second);
+        assert_eq!(xpub.recv().unwrap(), b"\0A");
+        third.write(&raw::cancel(b"A"));
+        assert_eq!(xpub.recv().unwrap(), b"\0A");
+    });
+}

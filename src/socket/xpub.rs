@@ -152,7 +152,7 @@ impl Publishing {
         }
         match self.asked().add(peer, topic) {
             Added::First => true,
-            Added::Another | Added::Again => self.verbosity != Verbosity::Changes,
+            Added::Another | Added::Again => self.manual || self.verbosity != Verbosity::Changes,
             Added::Beyond(limit) => {
                 pipes.expel(peer, limit);
                 false
@@ -164,7 +164,7 @@ impl Publishing {
     fn unsubscribe(&mut self, peer: Id, topic: &[u8]) -> bool {
         match self.asked().remove(peer, topic) {
             Removed::Last => true,
-            Removed::OneOf => self.verbosity == Verbosity::All,
+            Removed::OneOf => self.manual || self.verbosity == Verbosity::All,
             Removed::Unknown => false,
         }
     }
@@ -231,7 +231,7 @@ impl Pattern for Publishing {
     }
 
     fn lost(&mut self, pipes: &mut Pipes, peer: Id, _: Vec<Message>, _: bool) -> usize {
-        let all = self.verbosity == Verbosity::All;
+        let all = self.manual || self.verbosity == Verbosity::All;
         for (topic, last) in self.asked().take(peer) {
             if last || all {
                 pipes.notify(peer, &mut Vec::new(), Message::subscription(false, &topic));

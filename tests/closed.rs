@@ -378,3 +378,21 @@ fn what_a_close_that_is_given_up_would_have_handed_back_is_dropped() {
         drop(b);
     });
 }
+
+#[test]
+fn a_monitor_of_a_closed_socket_does_not_end_the_others() {
+    within(PATIENCE, || {
+        let ctx = Context::new().unwrap();
+        let push = ctx.socket::<Push>().build().unwrap();
+        let first = push.monitor();
+        let mut peer = raw::Peer::dial(push.bind("tcp://127.0.0.1:0").unwrap(), "PULL");
+        push.wait_connected(1, PATIENCE).unwrap();
+        push.send("last").unwrap();
+        assert_eq!(peer.single(), b"last");
+        // The peer has yet to read that this is the end.
+        drop(futures_executor::block_on(push.close_async()));
+        drop(push.monitor());
+        drop(peer);
+        assert!((&first).any(|event| matches!(event, Event::Disconnected { .. })));
+    });
+}

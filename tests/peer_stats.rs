@@ -219,14 +219,18 @@ fn what_is_replaced_and_what_is_shed_is_taken_back() {
         let mut slow = raw::Peer::dial(publisher.bind("tcp://127.0.0.1:0").unwrap(), "SUB");
         slow.send(&[b"\x01"]);
         publisher.wait_subscribed(1, PATIENCE).unwrap();
-        while publisher.stats().dropped.overflowed < 100 {
-            publisher.send(vec![b'x'; 100_000]).unwrap();
+        while only(&publisher).taken_back == 0 {
+            let before = publisher.stats().dropped.overflowed;
+            while publisher.stats().dropped.overflowed < before + 100 {
+                publisher.send(vec![b'x'; 100_000]).unwrap();
+            }
+            // If all that is queued is on its way out there is nothing to be shed, until some of it is.
+            slow.read(1_000_000);
         }
         let (stats, peer) = (publisher.stats(), only(&publisher));
         assert_balanced(&peer);
         // A new message that finds the whole queue on its way out is dropped before it is given to anybody.
         assert_eq!(stats.accepted, peer.given + (stats.dropped.overflowed - peer.taken_back));
-        assert!(peer.taken_back > 0, "{peer:?}");
     });
 }
 

@@ -27,12 +27,21 @@ impl Core {
         state.pipes.stats.returned -= unsent.len() as u64;
         state.pipes.stats.dropped.lingered += unsent.len() as u64;
         drop(state);
+        self.tell_of_lost(unsent.len());
         shielded(|| drop(unsent));
         if self.poll_drained(Waker::noop()) || self.options.linger.is_zero() {
             return self.settle();
         }
         if let Some(this) = self.this.upgrade() {
             self.engine.linger(this, clock::now().checked_add(self.options.linger));
+        }
+    }
+
+    /// Nobody can ask a dropped socket any more.
+    pub(super) fn tell_of_lost(&self, messages: usize) {
+        if messages > 0 {
+            let socket = self.socket_type;
+            log::warn!("a dropped {socket} socket gives up {messages} messages it could not send in time");
         }
     }
 

@@ -204,12 +204,7 @@ impl Host for Core {
         let lost = dropped.len() + state.pipes.queued();
         let attachments = std::mem::take(&mut state.attachments);
         drop(state);
-        if lost > 0 {
-            log::warn!(
-                "a dropped {} socket gives up {lost} messages it could not send in time",
-                self.socket_type
-            );
-        }
+        self.tell_of_lost(lost);
         shielded(|| drop(dropped));
         attachments.iter().for_each(|attachment| self.forget(attachment.key, ending, false));
         let mut wakes = Wakes::default();

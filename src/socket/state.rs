@@ -150,9 +150,7 @@ impl State {
     pub(super) fn open_feed(&mut self, mark: usize, wakes: &mut Wakes) -> Arc<Feed> {
         self.tell_news(wakes);
         let feed = self.feeds.open(mark, self.pipes.stats.dropped, wakes);
-        if self.phase == Phase::Closed {
-            self.end_feeds(wakes);
-        }
+        self.end_feeds_with_the_last(wakes);
         feed
     }
 

@@ -48,7 +48,7 @@ pub struct Stats {
     pub discarded: u64,
     /// Messages that wait to be received.
     pub waiting: u64,
-    /// Bytes of memory that these take, as [`recv_hwm_bytes`](crate::Builder::recv_hwm_bytes) counts them.
+    /// Bytes of memory that these take, as [`max_recv_bytes`](crate::Builder::max_recv_bytes) counts them.
     pub waiting_bytes: u64,
     /// Bytes written for the messages in `written`, framing included.
     pub bytes_written: u64,

@@ -170,7 +170,7 @@ impl<T: Kind> Socket<T> {
     /// # Errors
     ///
     /// When the endpoint makes no sense, the socket is closed, or its type has no place for another peer, as a
-    /// [`Pair`](super::Pair) that has one. A peer that cannot be reached is not an error: it is tried again.
+    /// [`Pair`] that has one. A peer that cannot be reached is not an error: it is tried again.
     pub fn connect<E>(&self, endpoint: E) -> Result<(), ConnectError>
     where
         E: TryInto<Endpoint>,

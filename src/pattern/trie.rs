@@ -8,8 +8,8 @@ use places::Places;
 
 /// Keeps values under octet-string prefixes, and finds all those whose prefix a topic begins with.
 ///
-/// A path that does not branch is one edge, however long it is, so there are never more than two places for each
-/// stored prefix. To find what matches takes one pass over the topic and a look at up to 256 octets at each fork on the
+/// A path that does not branch is one edge, so there are never more than two places for each stored prefix, unless it is very
+/// long: then it is several edges, for an edge is copied when a prefix that ends in it comes or goes. To find what matches takes one pass over the topic and a look at up to 256 octets at each fork on the
 /// way, eight at a time, no matter how many prefixes are stored. Prefixes come from strangers, and may be nested
 /// thousands deep: nothing here recurses.
 ///
@@ -73,14 +73,14 @@ impl<V> Trie<V> {
         let at = self.places.find(node)?;
         let value = self.places.get_mut(at).value.take()?;
         self.len -= 1;
-        if self.places.get(at).below().is_empty() && node != ROOT {
-            let parent = self.places.parent(node);
-            self.take_label(node);
-            self.places.remove(node);
-            self.join(parent);
-        } else {
-            self.join(node);
+        let mut end = node;
+        while end != ROOT && self.is_idle(end) {
+            let parent = self.places.parent(end);
+            self.take_label(end);
+            self.places.remove(end);
+            end = parent;
         }
+        self.join(end);
         if self.places.len() == 1 && self.places.capacity() > SPARE {
             // The empty prefix may still be stored, at the root.
             let everything = self.places.get_mut(Places::<V>::ROOT).value.take();
@@ -133,21 +133,28 @@ impl<V> Trie<V> {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn check(&self) {
         self.places.check();
-        let (mut long, mut edges) = (0, 0);
+        let (mut long, mut edges, mut links) = (0, 0, 0);
         for node in self.places.nodes() {
             let at = self.places.at(node);
             let place = self.places.get(at);
             edges += place.below().len();
-            let fork = place.value.is_none();
-            assert!(node == ROOT || !fork || place.below().len() >= 2, "a fork that does not branch");
             let label = self.label(at);
+            let fork = node != ROOT && place.value.is_none();
+            let joined = |below: usize| label.len() + self.label(below).len();
+            match place.below().len() {
+                0 => assert!(!fork, "nothing ends here"),
+                1 if fork => assert!(joined(place.below().start) > LONGEST, "a fork that does not branch"),
+                _ => {}
+            }
+            links += usize::from(fork && place.below().len() == 1);
             assert_eq!(node == ROOT, label.is_empty());
+            assert!(label.len() <= LONGEST);
             assert!(node == ROOT || label[0] == self.places.first(at));
             long += if label.len() > labels::Label::SHORT { label.len() } else { 0 };
         }
         assert_eq!(long, self.labels.len());
         assert_eq!(edges + 1, self.places.len(), "each but the root hangs somewhere");
-        assert!(self.places.len() <= 2 * self.len() + 1);
+        assert!(self.places.len() <= 2 * self.len() + links + 1);
         let occupied = self.iter().count();
         assert_eq!((self.len(), self.is_empty()), (occupied, occupied == 0));
     }
@@ -186,10 +193,18 @@ impl<V> Trie<V> {
         if common == rest.len() { fork } else { self.hang(fork, &rest[common..]) }
     }
 
-    /// Adds a place below `parent`, which has none yet that begins like `label`.
+    /// Adds a place below `parent`, which has none yet that begins like `label`; and as many above it as its length asks for.
     fn hang(&mut self, parent: Node, label: &[u8]) -> Node {
-        let kept = self.labels.keep(label);
-        self.places.insert(parent, label[0], kept)
+        label.chunks(LONGEST).fold(parent, |above, label| {
+            let kept = self.labels.keep(label);
+            self.places.insert(above, label[0], kept)
+        })
+    }
+
+    /// Whether nothing ends at a place, nor below it.
+    fn is_idle(&self, node: Node) -> bool {
+        let place = self.places.get(self.places.at(node));
+        place.value.is_none() && place.below().is_empty()
     }
 
     /// Puts a fork into the edge to `below`, behind `at` octets, some but not all of its label. It is the fork that
@@ -200,16 +215,24 @@ impl<V> Trie<V> {
         let kept = self.labels.keep(upper);
         let fork = self.places.insert_above(below, kept, lower[0]);
         self.set_label(below, lower);
+        // Where the path goes on in several edges, the shorter ones may now be joined with the next.
+        self.join(self.places.parent(fork));
+        self.join(below);
         fork
     }
 
-    /// Makes one edge of two, if they meet at `node` and nothing else is there.
+    /// Makes one edge of two, if they meet at `node`, nothing else is there, and it is not too long.
     fn join(&mut self, node: Node) {
-        let place = self.places.get(self.places.at(node));
+        let at = self.places.at(node);
+        let place = self.places.get(at);
         if place.below().len() != 1 || place.value.is_some() || node == ROOT {
             return;
         }
-        let below = self.places.node(place.below().start);
+        let down = place.below().start;
+        if self.label(at).len() + self.label(down).len() > LONGEST {
+            return;
+        }
+        let below = self.places.node(down);
         let label = [self.take_label(node), self.take_label(below)].concat();
         self.places.remove_above(below);
         self.set_label(below, &label);
@@ -271,6 +294,9 @@ impl<'a, V> Iterator for Matches<'a, '_, V> {
 
 /// The place of the empty prefix.
 const ROOT: Node = Node(0);
+
+/// How many octets an edge may have.
+const LONGEST: usize = 4096;
 
 /// What whoever keeps a node has to know.
 const OCCUPIED: &str = "a node is not used after its prefix was removed";
@@ -437,6 +463,42 @@ mod tests {
             assert!(trie.places.capacity() <= 4 * SPARE, "room for {} places", trie.places.capacity());
         }
         assert_eq!(matches(&trie, b"stays"), [7]);
+    }
+
+    /// What is copied when a prefix comes or goes is never more than an edge.
+    #[test]
+    fn prefixes_that_are_longer_than_an_edge_come_and_go() {
+        let block = |kind: usize| vec![kind as u8; 1 + kind * (LONGEST / 2 + 1)];
+        let mut trie = Trie::new();
+        let mut twin = BTreeMap::<Vec<u8>, u32>::new();
+        let mut random = 1_usize;
+        let mut below = |limit: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % limit
+        };
+        for step in 0..600 {
+            let prefix: Vec<u8> = (0..=below(4)).flat_map(|_| block(below(4))).collect();
+            if step % 5 < 3 {
+                let node = trie.insert(&prefix);
+                *trie.value_mut(node) = step;
+                twin.insert(prefix.clone(), step);
+            } else {
+                let removed = trie.find(&prefix).and_then(|node| trie.remove(node));
+                assert_eq!(removed, twin.remove(&prefix));
+            }
+            trie.check();
+            let topic = [&prefix[..], &block(below(4))].concat();
+            let expected: Vec<u32> =
+                (0..=topic.len()).filter_map(|len| twin.get(&topic[..len]).copied()).collect();
+            assert_eq!(matches(&trie, &topic), expected);
+        }
+        for prefix in twin.keys() {
+            let node = trie.find(prefix).unwrap();
+            assert_eq!(trie.prefix(node), *prefix);
+            trie.remove(node).unwrap();
+            trie.check();
+        }
+        assert_eq!(trie.places.len(), 1);
     }
 
     #[test]

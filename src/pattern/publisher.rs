@@ -50,8 +50,9 @@ impl Publisher {
         let mut targets = std::mem::take(&mut self.targets);
         self.subscriptions.matching(message.first(), &mut targets);
         if self.invert {
-            let subscribed = std::mem::take(&mut targets);
-            targets.extend(self.peers.iter().filter(|peer| !subscribed.contains(peer)));
+            let mut subscribed = std::mem::take(&mut targets);
+            subscribed.sort_unstable();
+            targets.extend(self.peers.iter().filter(|peer| subscribed.binary_search(peer).is_err()));
         }
         let published = self.send_to(pipes, &targets, message);
         self.targets = targets;

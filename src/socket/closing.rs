@@ -54,7 +54,8 @@ impl Core {
 
 impl State {
     pub(super) fn is_drained(&self) -> bool {
-        self.pattern.homeless() == 0 && self.pipes.queued() == 0
+        // Messages take octets, and the sum of these is at hand.
+        self.pattern.homeless() == 0 && self.pipes.queued_octets() == 0
     }
 
     /// Whether there is nothing left to send, or nobody it could go to.

@@ -161,7 +161,10 @@ impl State {
 
     /// As [`State::end_feeds`], once the socket is closed and no connection is left.
     pub(super) fn end_feeds_with_the_last(&mut self, wakes: &mut Wakes) {
-        if self.phase == Phase::Closed && self.pipes.peers.iter().all(|(_, peer)| peer.source.is_none()) {
+        if self.phase == Phase::Closed
+            && self.feeds.any()
+            && self.pipes.peers.iter().all(|(_, peer)| peer.source.is_none())
+        {
             self.end_feeds(wakes);
         }
     }

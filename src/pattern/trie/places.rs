@@ -242,8 +242,9 @@ impl<V> Places<V> {
     }
 
     fn pack(&mut self) {
-        let room: usize =
-            1 + self.homes.iter().map(|(_, home)| self.places[home.at as usize].run().room()).sum::<usize>();
+        // What all runs have that somebody has. Not by a look at each: they are many, or have been.
+        let loose = self.free.iter().zip(SIZES).map(|(starts, size)| starts.len() * usize::from(size));
+        let room = self.places.len() - loose.sum::<usize>();
         let (mut places, mut octets, mut nodes) =
             (Vec::with_capacity(room), Vec::with_capacity(room + ABREAST), Vec::with_capacity(room));
         std::mem::swap(&mut self.places, &mut places);
@@ -350,11 +351,6 @@ impl<V> Default for Place<V> {
 
 impl Run {
     const NONE: Self = Self { start: 0, len: 0 };
-
-    /// For how many places it has room.
-    fn room(self) -> usize {
-        usize::from(SIZES[size(self.len)])
-    }
 
     #[inline]
     fn range(self) -> Range<usize> {

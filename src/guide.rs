@@ -160,8 +160,9 @@
 //!
 //! What has come is counted as the memory it takes: 72 bytes for each message, in which one of up to
 //! [`Message::INLINE`](Message::INLINE) bytes has room; for others the bytes of their parts, and 32 for each of several; and 1
-//! KiB for each peer that is gone while messages of it wait. What is under way, a message that is not whole yet, is not counted; it takes at most twice what has come of it, and 64 bytes
-//! more for each part until it is whole. So one connected stranger can have a socket hold
+//! KiB for each peer that is gone while messages of it wait. What is under way, a message that is not whole yet, is not
+//! counted; it takes at most twice what has come of it, and 64 bytes more for each part until it is whole. So one connected
+//! stranger can have a socket hold
 //!
 //! ```text
 //! recv_hwm_bytes + max_message_size + 64 × max_message_parts + 128 KiB

@@ -184,6 +184,7 @@ impl Names {
             dialled: dial.peer,
             name: name.clone(),
             ends: [binding.caller.clone(), dial.caller.clone()],
+            made: clock::now(),
             state: Mutex::default(),
         });
         dial.link = Some(link.clone());
@@ -238,6 +239,7 @@ struct Link {
     name: Inproc,
     /// The one that bound, and the one that connected.
     ends: [Caller; 2],
+    made: Instant,
     state: Mutex<State>,
 }
 
@@ -245,8 +247,6 @@ struct Link {
 struct State {
     /// The peers that the two ends are to each other, while they are connected.
     peers: Option<[Id; 2]>,
-    /// When that began.
-    joined: Option<Instant>,
     over: bool,
     /// Messages on their way; empty but for a moment, and kept for its memory.
     transit: Vec<Message>,
@@ -281,7 +281,6 @@ impl Link {
             Ok((dialled, woken)) => {
                 wakes.append(woken);
                 state.peers = Some([bound, dialled]);
-                state.joined = Some(clock::now());
             }
             Err(rejection) => {
                 wakes.append(binder.lose(bound, &mut Flight::default()));
@@ -332,11 +331,9 @@ impl Link {
     /// the two do not meet more often than once in the time after which one tries again on other transports.
     fn hang_up(&self, end: usize) {
         let interval = self.ends[DIALLED].setup.options.reconnect_interval;
-        let joined = lock(&self.state).joined;
-        if let Some(until) = joined.map(|joined| joined.checked_add(interval)) {
-            if until.is_none_or(|until| until > clock::now()) {
-                self.hub.pause(self, until);
-            }
+        let until = self.made.checked_add(interval);
+        if until.is_none_or(|until| until > clock::now()) {
+            self.hub.pause(self, until);
         }
         self.end(end);
     }

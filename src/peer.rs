@@ -245,11 +245,6 @@ pub(crate) struct Tally {
 }
 
 impl Peer {
-    /// Whether it can be told anything: it has a connection, which is not being ended.
-    pub(crate) fn listens(&self) -> bool {
-        self.carrier.is_some() && !self.severed
-    }
-
     pub(crate) fn new(outbox: Outbox, inbox: Inbox, dialled: bool) -> Self {
         Self {
             outbox,
@@ -270,6 +265,11 @@ impl Peer {
             tally: Tally::default(),
             remote: Remote::default(),
         }
+    }
+
+    /// Whether it can be told anything: it has a connection, which is not being ended.
+    pub(crate) fn listens(&self) -> bool {
+        self.carrier.is_some() && !self.severed
     }
 
     /// Whether something waits that no wire is at work on.

@@ -24,7 +24,9 @@ impl Handle {
     /// Runs one turn, which does not wait.
     pub(crate) fn turn(&self) {
         let shared = &self.0;
-        let answer = lock(&shared.roster).ask(&Parker::take(&shared.poll));
+        let parker = Parker::take(&shared.poll);
+        let answer = lock(&shared.roster).ask(&parker);
+        parker.give_back();
         let Ask::Granted(turn) = answer else { unreachable!("one thread alone finds the turn free") };
         shared.run_once(turn, clock::now());
     }

@@ -9,9 +9,9 @@ use places::Places;
 /// Keeps values under octet-string prefixes, and finds all those whose prefix a topic begins with.
 ///
 /// A path that does not branch is one edge, so there are never more than two places for each stored prefix, unless it is very
-/// long: then it is several edges, for an edge is copied when a prefix that ends in it comes or goes. To find what matches takes one pass over the topic and a look at up to 256 octets at each fork on the
-/// way, eight at a time, no matter how many prefixes are stored. Prefixes come from strangers, and may be nested
-/// thousands deep: nothing here recurses.
+/// long: then it is several edges, for an edge is copied when a prefix that ends in it comes or goes. To find what matches
+/// takes one pass over the topic and a look at up to 256 octets at each fork on the way, eight at a time, no matter how many
+/// prefixes are stored. Prefixes come from strangers, and may be nested thousands deep: nothing here recurses.
 ///
 /// With many prefixes it is the memory that a match waits for. So all that it looks at is packed: half a cache line for
 /// each place, as long as its label is short, and one octet by which it is found among its siblings, which stand beside

@@ -296,7 +296,8 @@ impl<T: Receives> Builder<T> {
     /// there are so many, whoever brings more is not read from until half of them are taken; those are read on first who
     /// have brought nothing for the longest time.
     ///
-    /// A peer that is gone counts with 1 KiB for as long as messages of it wait. What an [`XPub`](super::XPub) tells of subscriptions counts here, too.
+    /// A peer that is gone counts with 1 KiB for as long as messages of it wait. What an [`XPub`](super::XPub) tells of
+    /// subscriptions counts here, too.
     pub fn max_recv_bytes(self, bytes: usize) -> Self {
         self.with(|options| options.max_recv_bytes = bytes)
     }

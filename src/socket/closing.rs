@@ -21,14 +21,7 @@ use crate::zmtp::SocketType;
 impl Core {
     /// Sends what is left in the background, until the linger time is over.
     pub(crate) fn linger(&self) {
-        // Nobody is left who could be given account, or have anything back.
-        let mut state = self.lock();
-        let unsent = state.pipes.ledger.take().map_or_else(Vec::new, |ledger| ledger.into_unsent());
-        state.pipes.stats.returned -= unsent.len() as u64;
-        state.pipes.stats.dropped.lingered += unsent.len() as u64;
-        drop(state);
-        self.tell_of_lost(unsent.len());
-        shielded(|| drop(unsent));
+        self.keep_no_account();
         if self.poll_drained(Waker::noop()) || self.options.linger.is_zero() {
             return self.settle();
         }
@@ -37,7 +30,18 @@ impl Core {
         }
     }
 
-    /// Nobody can ask a dropped socket any more.
+    /// Nobody is left who could be given account, or have anything back.
+    fn keep_no_account(&self) {
+        let mut state = self.lock();
+        let unsent = state.pipes.ledger.take().map_or_else(Vec::new, |ledger| ledger.into_unsent());
+        state.pipes.stats.returned -= unsent.len() as u64;
+        state.pipes.stats.dropped.lingered += unsent.len() as u64;
+        drop(state);
+        self.tell_of_lost(unsent.len());
+        shielded(|| drop(unsent));
+    }
+
+    /// Says in the log what nobody can ask a dropped socket any more.
     pub(super) fn tell_of_lost(&self, messages: usize) {
         if messages > 0 {
             let socket = self.socket_type;
@@ -96,9 +100,7 @@ impl State {
         }
         for peer in gone {
             self.forsake(peer);
-            if !self.pipes.is_connected(peer) {
-                self.remove(peer, wakes);
-            }
+            self.remove(peer, wakes);
         }
         self.wake_draining(wakes);
     }

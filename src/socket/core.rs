@@ -104,31 +104,22 @@ impl Core {
         self.recv_and(into, State::recv, |_, _| {});
     }
 
-    /// As [`Core::try_recv`]; if there is no message the operation waits, from that very moment on.
-    pub(super) fn recv_or_wait(&self, ticket: &mut Ticket, waker: &Waker, into: &mut Received) {
-        self.take_or_wait(ticket, waker, into, State::recv);
-    }
-
-    /// As [`Core::recv_or_wait`], for the answer to this request; if something else has been asked since, it is not the turn
-    /// of whoever waits.
-    pub(super) fn answer_or_wait(&self, turn: u64, ticket: &mut Ticket, waker: &Waker, into: &mut Received) {
-        self.take_or_wait(ticket, waker, into, |state, into| {
-            if state.pattern.turn() == turn {
+    /// As [`Core::try_recv`]; if there is no message the operation waits, from that very moment on. What has to answer a
+    /// request is none if another one has the [turn](Pattern::turn) by now.
+    pub(super) fn recv_or_wait(
+        &self,
+        turn: Option<u64>,
+        ticket: &mut Ticket,
+        waker: &Waker,
+        into: &mut Received,
+    ) {
+        let take = |state: &mut State, into: &mut Received| {
+            if turn.is_none_or(|turn| turn == state.pattern.turn()) {
                 state.recv(into);
             } else {
                 *into = Err(RecvError::OutOfTurn);
             }
-        });
-    }
-
-    #[inline]
-    fn take_or_wait(
-        &self,
-        ticket: &mut Ticket,
-        waker: &Waker,
-        into: &mut Received,
-        take: impl FnOnce(&mut State, &mut Received),
-    ) {
+        };
         let mine = waker.clone();
         let (mut before, mut left) = (None, None);
         self.recv_and(into, take, |receivers, done| {

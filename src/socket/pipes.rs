@@ -160,11 +160,10 @@ impl Pipes {
 
     /// Checks that the sums over all queues are right, where assertions are.
     pub(super) fn check(&self) {
-        let sum =
-            |octets: &dyn Fn(&Peer) -> usize| self.peers.iter().map(|(_, peer)| octets(peer)).sum::<usize>();
-        debug_assert_eq!(self.queued_octets, sum(&|peer| peer.outbox.octets()));
-        let leftover = |peer: &Peer| if peer.over { LEFTOVER } else { 0 };
-        debug_assert_eq!(self.waiting_octets(), sum(&|peer| peer.inbox.octets()) + sum(&leftover));
+        let sum = |octets: fn(&Peer) -> usize| self.peers.iter().map(|(_, peer)| octets(peer)).sum::<usize>();
+        debug_assert_eq!(self.queued_octets, sum(|peer| peer.outbox.octets()));
+        let waiting = |peer: &Peer| peer.inbox.octets() + usize::from(peer.over) * LEFTOVER;
+        debug_assert_eq!(self.waiting_octets(), sum(waiting));
     }
 
     /// Octets in all outbound queues.
@@ -231,7 +230,7 @@ impl Pipes {
 
     /// The peers that have a connection.
     pub(super) fn connected(&self) -> Vec<Id> {
-        let connected = |(id, peer): (Id, &Peer)| (peer.carrier.is_some() && !peer.severed).then_some(id);
+        let connected = |(id, peer): (Id, &Peer)| peer.listens().then_some(id);
         self.peers.iter().filter_map(connected).collect()
     }
 
@@ -578,7 +577,7 @@ impl pattern::Pipes for Pipes {
                 self.errands.add(Errand::Resume, peer.source.clone());
             }
         }
-        if peer.over && peer.inbox.is_empty() {
+        if peer.over {
             self.forget_leftover(id);
         }
         if self.holds_up {

@@ -116,11 +116,7 @@ impl<'a> Receiving<'a> {
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, RecvError>> {
         let mut received = Err(RecvError::Empty);
-        let Self { core, ticket, turn } = self;
-        match *turn {
-            None => core.recv_or_wait(ticket, context.waker(), &mut received),
-            Some(turn) => core.answer_or_wait(turn, ticket, context.waker(), &mut received),
-        }
+        self.core.recv_or_wait(self.turn, &mut self.ticket, context.waker(), &mut received);
         if let Err(RecvError::Empty) = received { Poll::Pending } else { Poll::Ready(received) }
     }
 }

@@ -121,7 +121,8 @@ pub(super) fn pattern(options: &Options) -> Box<dyn Pattern> {
         requested: Subscriptions::new(options),
         incoming: FairQueue::default(),
         last: None,
-        verbosity: options.verbosity,
+        // The application decides for each of them, and has to know of each.
+        verbosity: if options.manual { Verbosity::All } else { options.verbosity },
         manual: options.manual,
         only_first: options.only_first_subscribe,
     })
@@ -152,7 +153,7 @@ impl Publishing {
         }
         match self.asked().add(peer, topic) {
             Added::First => true,
-            Added::Another | Added::Again => self.manual || self.verbosity != Verbosity::Changes,
+            Added::Another | Added::Again => self.verbosity != Verbosity::Changes,
             Added::Beyond(limit) => {
                 pipes.expel(peer, limit);
                 false
@@ -164,7 +165,7 @@ impl Publishing {
     fn unsubscribe(&mut self, peer: Id, topic: &[u8]) -> bool {
         match self.asked().remove(peer, topic) {
             Removed::Last => true,
-            Removed::OneOf => self.manual || self.verbosity == Verbosity::All,
+            Removed::OneOf => self.verbosity == Verbosity::All,
             Removed::Unknown => false,
         }
     }
@@ -231,7 +232,7 @@ impl Pattern for Publishing {
     }
 
     fn lost(&mut self, pipes: &mut Pipes, peer: Id, _: Vec<Message>, _: bool) -> usize {
-        let all = self.manual || self.verbosity == Verbosity::All;
+        let all = self.verbosity == Verbosity::All;
         for (topic, last) in self.asked().take(peer) {
             if last || all {
                 pipes.notify(peer, &mut Vec::new(), Message::subscription(false, &topic));

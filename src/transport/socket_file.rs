@@ -139,9 +139,8 @@ impl Claim {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const EXCLUSIVE: i32 = 0x20;
 
-/// Looks for a socket that nobody listens on, at the address of the path, which is relative where an absolute one would be too
-/// long. It is known by its inode and, since the number of an inode is given again,
-/// by its time.
+/// Looks for a socket that nobody listens on, at the address of the path, which is relative where an absolute one would be
+/// too long. It is known by its inode and, since the number of an inode is given again, by its time.
 fn find_stale(path: &Path, addr: &SockAddr) -> io::Result<(Inode, SystemTime)> {
     let found = fs::symlink_metadata(path)?;
     if !found.file_type().is_socket() {

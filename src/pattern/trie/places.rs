@@ -245,11 +245,9 @@ impl<V> Places<V> {
         // What all runs have that somebody has. Not by a look at each: they are many, or have been.
         let loose = self.free.iter().zip(SIZES).map(|(starts, size)| starts.len() * usize::from(size));
         let room = self.places.len() - loose.sum::<usize>();
-        let (mut places, mut octets, mut nodes) =
-            (Vec::with_capacity(room), Vec::with_capacity(room + ABREAST), Vec::with_capacity(room));
-        std::mem::swap(&mut self.places, &mut places);
-        std::mem::swap(&mut self.octets, &mut octets);
-        std::mem::swap(&mut self.nodes, &mut nodes);
+        let mut places = std::mem::replace(&mut self.places, Vec::with_capacity(room));
+        let octets = std::mem::replace(&mut self.octets, Vec::with_capacity(room + ABREAST));
+        let nodes = std::mem::replace(&mut self.nodes, Vec::with_capacity(room));
         self.free = Default::default();
         self.acquire(size(1));
         let mut take = |this: &mut Self, from: usize, to: usize| {

@@ -622,24 +622,15 @@ fn who_waits_in_a_waker_on_the_io_thread_is_told_at_once_that_it_is_in_vain() {
         let port = DeadPort::new();
         let (other, full) = (ours.socket::<Pull>().build().unwrap(), loaded(&ours, &port, 3, Duration::ZERO));
         let socket = pull.clone();
-        let waker = Waker::from(Arc::new(Caller(move || {
+        let waker = common::caller(move || {
             assert_eq!(other.recv(), Err(RecvError::TimedOut));
             socket.unbind(&here).unwrap();
             assert_eq!(full.close(PATIENCE).unsent.len(), 3);
             told.send(()).unwrap();
-        })));
+        });
         let mut receiving = Box::pin(pull.recv_async());
         assert!(receiving.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
         caller.send("call").unwrap();
         tell.recv_timeout(PATIENCE).unwrap();
     });
-}
-
-/// Calls a function when it is called.
-struct Caller<F>(F);
-
-impl<F: Fn() + Send + Sync> Wake for Caller<F> {
-    fn wake(self: Arc<Self>) {
-        (self.0)();
-    }
 }

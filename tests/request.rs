@@ -6,11 +6,10 @@ use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
-use common::{DeadPort, PATIENCE, blocked, eventually, link, poll_once, raw, within};
+use common::{DeadPort, PATIENCE, blocked, caller, eventually, link, poll_once, raw, within};
 use ferromq::{
     Builder, Context, Endpoint, Interest, Message, Poller, RecvError, Refusal, Rep, Req, RequestError,
     Router, Socket,
@@ -563,20 +562,11 @@ fn a_refused_request_wakes_nobody() {
     poller.add(&req, 0, Interest::READABLE).unwrap();
     let mut events = Vec::new();
     let (mut asking, mut watching) = (pin!(req.send_async("x")), pin!(poller.wait_async(&mut events)));
-    let calls = Arc::new(Calls::default());
-    let waker = calls.clone().into();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let waker = caller(move || _ = counted.fetch_add(1, SeqCst));
     let mut task = std::task::Context::from_waker(&waker);
     assert!(watching.as_mut().poll(&mut task).is_pending());
     assert!(asking.as_mut().poll(&mut task).is_pending());
-    assert_eq!(calls.0.load(SeqCst), 0);
-}
-
-/// Counts how often it is called.
-#[derive(Default)]
-struct Calls(AtomicUsize);
-
-impl Wake for Calls {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
+    assert_eq!(calls.load(SeqCst), 0);
 }

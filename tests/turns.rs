@@ -165,18 +165,13 @@ fn a_cancelled_receive_changes_neither_turn_nor_message() {
     });
 }
 
-/// A relaxed REQ that is asked twice, and a ROUTER that answers what it likes.
+/// A relaxed REQ that is asked twice, and a ROUTER that answers what it likes: a question sent back will do.
 fn relaxed() -> (Context, Socket<Router>, Socket<Req>) {
     let ctx = Context::new().unwrap();
     let router = ctx.socket::<Router>().build().unwrap();
     let req = ctx.socket::<Req>().relaxed(true).correlate(true).build().unwrap();
     req.connect(router.bind("tcp://127.0.0.1:0").unwrap()).unwrap();
     (ctx, router, req)
-}
-
-/// Sends a question back, which will do for an answer.
-fn echo(router: &Socket<Router>, question: Message) {
-    router.send(question).unwrap();
 }
 
 /// Asking anew gives up what was asked, whoever has asked it; and whoever did learns of that, and of no other answer.
@@ -188,7 +183,7 @@ fn a_relaxed_question_in_place_of_another_has_its_own_answer() {
             let first = blocked(scope, || req.request("A", PATIENCE));
             router.recv().unwrap();
             let second = scope.spawn(|| req.request("B", PATIENCE));
-            echo(&router, router.recv().unwrap());
+            router.send(router.recv().unwrap()).unwrap();
             assert_eq!(first.join().unwrap(), Err(RecvError::OutOfTurn.into()));
             assert_eq!(second.join().unwrap().unwrap(), "B");
         });
@@ -204,6 +199,6 @@ fn giving_a_relaxed_question_up_does_not_give_up_the_one_that_has_its_place() {
     let mut second = Box::pin(req.request_async("B"));
     assert!(poll_once(second.as_mut()).is_none());
     drop(first);
-    echo(&router, router.recv_timeout(PATIENCE).unwrap());
+    router.send(router.recv_timeout(PATIENCE).unwrap()).unwrap();
     assert_eq!(block_on(second).unwrap(), "B");
 }

@@ -7,26 +7,12 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context as Task, Wake, Waker};
+use std::task::{Context as Task, Waker};
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, blocked, eventually, raw, within};
+use common::{PATIENCE, blocked, caller, eventually, raw, within};
 use ferromq::{Context, Proxy, ProxyError, Pull, Push, RecvError, Socket};
-
-/// Calls a function when it is called.
-struct Caller<F>(F);
-
-impl<F: Fn() + Send + Sync> Wake for Caller<F> {
-    fn wake(self: Arc<Self>) {
-        (self.0)();
-    }
-}
-
-/// A waker that calls this.
-fn caller(call: impl Fn() + Send + Sync + 'static) -> Waker {
-    Waker::from(Arc::new(Caller(call)))
-}
 
 /// Has the waker called when the next message comes that nobody else takes before. The future is to be kept until then.
 fn wait<'a>(pull: &'a Socket<Pull>, waker: &Waker) -> impl Future + Unpin + use<'a> {

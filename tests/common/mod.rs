@@ -20,7 +20,7 @@ pub use relay::Relay;
 pub use tally::{Rng, Tally, number_of, numbered};
 pub use trouble::{reached, trouble};
 pub use usage::{open_descriptors, processor_time, processor_time_of, resident, resident_of};
-pub use wait::{PATIENCE, alone, blocked, eventually, eventually_within, poll_once, within};
+pub use wait::{PATIENCE, alone, blocked, caller, eventually, eventually_within, poll_once, within};
 
 use ferromq::{Context, Endpoint, Kind, Pull, Push, Socket};
 

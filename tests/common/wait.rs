@@ -5,8 +5,8 @@ use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,19 @@ pub fn blocked<'scope, T: Send + 'scope>(
         None => thread::sleep(Duration::from_millis(50)), // no /proc on this system
     }
     thread
+}
+
+/// A waker that calls a function.
+pub fn caller(call: impl Fn() + Send + Sync + 'static) -> Waker {
+    struct Caller<F>(F);
+
+    impl<F: Fn() + Send + Sync> Wake for Caller<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+
+    Waker::from(Arc::new(Caller(call)))
 }
 
 /// Polls a future a single time, with a waker that wakes nobody.
